@@ -1,0 +1,33 @@
+"""Multimodal LLMs as judges of image and video quality.
+
+>>> import mllmqa
+>>> scorer = mllmqa.load("nano")           # doctest: +SKIP
+>>> scorer.score("clip.mp4").value         # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from mllmqa._version import __version__
+from mllmqa.errors import MllmqaError
+
+__all__ = ["MllmqaError", "Score", "Scorer", "Unscored", "__version__", "load"]
+
+_LAZY = {
+    "Score": "mllmqa.schema",
+    "Unscored": "mllmqa.schema",
+    "Scorer": "mllmqa.scoring",
+    "load": "mllmqa.scoring",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public names on first use: ``import mllmqa`` itself stays below 0.1 s."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'mllmqa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,128 @@
+"""Records that flow through mllmqa: frozen, versioned, JSON in and out.
+
+One input gives exactly one :data:`Result`: a :class:`Score`, or an :class:`Unscored` that says why not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+"""Version of the records below; raised when a field changes its meaning."""
+
+
+class Record(BaseModel):
+    """Base: immutable, unknown fields are errors, NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Media(Record):
+    """What is known of one image or video before its pixels are decoded."""
+
+    kind: Literal["image", "video"]
+    name: str
+    """As the user named it: path, ``-``, or ``<array>``, ``<PIL.Image>``, ``<stream>``."""
+    sha256: str | None
+    """Of the encoded bytes; of the pixels for arrays and PIL images."""
+    size_bytes: int | None = None
+    format: str
+    """Container or image format, e.g. ``jpeg``, ``mp4``, ``array``."""
+    codec: str | None = None
+    pixel_format: str | None = None
+    width: int
+    """Upright width in pixels: EXIF orientation and rotation metadata applied."""
+    height: int
+    rotation_deg: int = 0
+    """Clockwise turn that was applied to bring the stored picture upright."""
+    duration_s: float | None = None
+    """None for images."""
+    fps: float | None = None
+    """Average frame rate; None for images and where the container does not tell."""
+    n_frames: int | None = None
+
+
+class Provenance(Record):
+    """How a score came about. Two scores are comparable iff their provenance (but its media fields) agrees."""
+
+    mllmqa_version: str
+    model: str
+    preset: str
+    revision: str | None = None
+    weights_sha256: str | None = None
+    prompt_id: str
+    prompt_sha256: str
+    view: str
+    frame_rule: str | None = None
+    """None for images."""
+    video_mode: Literal["joint", "per-frame"] | None = None
+    decoder: str
+    """Name and version, e.g. ``pyav 18.1.0``."""
+    timestamps_s: tuple[float, ...] = ()
+    """Presentation times of the frames that the model saw; empty for images."""
+    dtype: str
+    device: str
+    quantization: str | None = None
+    torch_version: str
+    transformers_version: str
+
+
+class Distribution(Record):
+    """A distribution over the level words and its moments on the ACR scale 1 (bad) … 5 (excellent)."""
+
+    value: float = Field(ge=1, le=5)
+    std: float = Field(ge=0, le=2)
+    levels: dict[str, float]
+    """Probability of each level word, best first; sums to 1."""
+    coverage: float = Field(ge=0, le=1 + 1e-6)
+    """Probability mass of the level words in the open vocabulary at the answer position."""
+
+
+class FrameScore(Distribution):
+    """The distribution of one frame."""
+
+    timestamp_s: float
+
+
+class Score(Distribution):
+    """A scored input."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["scored"] = "scored"
+    source: str
+    aspect: str
+    frames: tuple[FrameScore, ...] | None = None
+    """Per-frame scores, where asked for."""
+    media: Media
+    provenance: Provenance
+
+
+class Unscored(Record):
+    """An input that could not be scored, and why."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["unscored"] = "unscored"
+    source: str
+    aspect: str
+    reason: str
+    """Stable short name: the ``code`` of the error (see :mod:`mllmqa.errors`)."""
+    message: str
+    """One line for people."""
+    media: Media | None = None
+
+
+Result = Annotated[Score | Unscored, Field(discriminator="status")]
+"""What every input gives: exactly one of the two."""
+
+_RESULT: TypeAdapter[Score | Unscored] = TypeAdapter(Result)
+
+
+def read_result(line: str | bytes) -> Score | Unscored:
+    """Parse one JSON line as written by the sinks.
+
+    Raises:
+        pydantic.ValidationError: Not a record of this schema.
+    """
+    return _RESULT.validate_json(line)
