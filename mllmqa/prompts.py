@@ -1,0 +1,146 @@
+"""Prompts as files: load a YAML of ``prompts/``, render it, and know its identity.
+
+A prompt is a question to the model and the start of its answer; the level word is read right after
+that start (Q-Align, Wu et al., ICML 2024). Text blocks are Jinja2, sandboxed and strict.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mllmqa import resources
+from mllmqa.errors import PromptError, UnknownNameError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptFile(_Strict):
+    """One file below ``prompts/``: text blocks with an identity."""
+
+    id: str
+    version: int = Field(ge=1)
+    aspect: str
+    question: str
+    answer: str
+    """Start of the model's answer, without the level word and without trailing space."""
+
+
+class Level(_Strict):
+    """One level word and its value on the ACR scale."""
+
+    word: str
+    value: float = Field(ge=1, le=5)
+
+
+class LevelFile(_Strict):
+    """The level words, best first."""
+
+    id: str
+    version: int = Field(ge=1)
+    levels: tuple[Level, ...] = Field(min_length=2)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words, best first."""
+        return tuple(level.word for level in self.levels)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Their values on the ACR scale 1 … 5, in the order of the words."""
+        return tuple(level.value for level in self.levels)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt.
+
+    Attributes:
+        id: Name and version, e.g. ``score/quality@1``.
+        sha256: Of the rendered question and answer start.
+        question: What the user says, beside the image or frames.
+        answer: How the model's answer starts.
+    """
+
+    id: str
+    sha256: str
+    question: str
+    answer: str
+
+
+_File = TypeVar("_File", PromptFile, LevelFile)
+
+
+def _read(path: Path, kind: type[_File]) -> _File:
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PromptError(f"not valid YAML: {error}", where=path) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "file"
+        raise PromptError(f"field {field}: {first['msg']}", where=path) from error
+
+
+def names() -> list[str]:
+    """Return the ids of all shipped prompts, e.g. ``score/quality``."""
+    root = resources.folder("prompts")
+    return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.yaml"))
+
+
+@cache
+def load(prompt_id: str) -> PromptFile:
+    """Return the prompt file with this id.
+
+    Raises:
+        UnknownNameError: No such prompt.
+        PromptError: The file is malformed, or its id is not its place.
+    """
+    if prompt_id not in names():
+        raise UnknownNameError(f"no prompt {prompt_id!r}", expected=" | ".join(names()))
+    path = resources.folder("prompts") / f"{prompt_id}.yaml"
+    found = _read(path, PromptFile)
+    if found.id != prompt_id:
+        raise PromptError(f"id is {found.id!r}", where=path, expected=repr(prompt_id))
+    return found
+
+
+@cache
+def level_scale() -> LevelFile:
+    """Return the level words with their values (``prompts/levels.yaml``)."""
+    return _read(resources.folder("prompts") / "levels.yaml", LevelFile)
+
+
+def render(prompt: PromptFile, **variables: Any) -> Prompt:
+    """Fill the variables of a prompt's text blocks.
+
+    Args:
+        prompt: The file, from :func:`load`.
+        variables: Values for the text blocks, e.g. ``medium="image"``.
+
+    Raises:
+        PromptError: A variable is missing or the template is malformed.
+
+    >>> render(load("score/quality"), medium="video").answer
+    'The quality of the video is'
+    """
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text
+    try:
+        question, answer = (
+            environment.from_string(block).render(variables) for block in (prompt.question, prompt.answer)
+        )
+    except TemplateError as error:
+        raise PromptError(f"cannot be rendered: {error}", where=prompt.id) from error
+    digest = hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()
+    return Prompt(id=f"{prompt.id}@{prompt.version}", sha256=digest, question=question, answer=answer)
