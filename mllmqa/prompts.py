@@ -135,7 +135,7 @@ def render(prompt: PromptFile, **variables: Any) -> Prompt:
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
-    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     try:
         question, answer = (
             environment.from_string(block).render(variables) for block in (prompt.question, prompt.answer)

@@ -45,8 +45,10 @@ class Media(Record):
 
 
 class Provenance(Record):
-    """How a score came about. Two scores are comparable iff their provenance (but its media fields) agrees."""
+    """How a score came about. Two scores may be compared only if they share their ``spec``."""
 
+    spec: str
+    """Hash of all that decides a score but the input: model, weights, prompt, view, frame rule, dtype …"""
     mllmqa_version: str
     model: str
     preset: str
@@ -111,6 +113,8 @@ class Unscored(Record):
     message: str
     """One line for people."""
     media: Media | None = None
+    spec: str
+    """Of the run that refused it; see :class:`Provenance`."""
 
 
 Result = Annotated[Score | Unscored, Field(discriminator="status")]

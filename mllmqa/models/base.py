@@ -1,0 +1,95 @@
+"""What a scorer needs of a model: requests in, logits of the level words out.
+
+Every back end (transformers, API, synthetic observer) speaks this protocol, so scoring, chat and
+evaluation do not know which one they talk to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mllmqa.errors import MllmqaError
+from mllmqa.prompts import Prompt
+
+ImageHWC = NDArray[np.uint8]
+"""One picture as the model shall see it: uint8 RGB, shape (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Times of a video's frames, for models with a video input of their own.
+
+    Attributes:
+        timestamps_s: Presentation time of each frame, in order.
+        fps: Average frame rate of the source; None where it is not known.
+        duration_s: Length of the source.
+    """
+
+    timestamps_s: tuple[float, ...]
+    fps: float | None
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question about one or more pictures.
+
+    Attributes:
+        prompt: Question and start of the answer.
+        images: Views, uint8 RGB (H, W, 3), in the order in which the model shall read them.
+        clip: Given when ``images`` are frames for the model's own video input; None for still images.
+    """
+
+    prompt: Prompt
+    images: tuple[ImageHWC, ...]
+    clip: Clip | None = None
+
+
+@dataclass(frozen=True)
+class LevelLogits:
+    """Logits at the answer position.
+
+    Attributes:
+        logits: Float32, shape (L,): one per level word.
+        log_z: Log-sum-exp over the whole vocabulary there.
+    """
+
+    logits: NDArray[np.float32]
+    log_z: float
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Identity of a loaded model, for provenance."""
+
+    model: str
+    revision: str | None
+    weights_sha256: str | None
+    dtype: str
+    device: str
+    quantization: str | None = None
+
+
+class Backend(Protocol):
+    """A model that can be asked."""
+
+    info: ModelInfo
+    native_video: bool
+    """Whether requests with a ``clip`` are understood."""
+
+    def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
+        """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""
+        ...
+
+    def level_logits(self, requests: Sequence[Request], words: Sequence[str]) -> list[LevelLogits | MllmqaError]:
+        """Return one entry per request: the logits of ``words`` as next token, or why there are none."""
+        ...
+
+    def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
+        """Continue each request's answer greedily and return the new text."""
+        ...

@@ -1,0 +1,207 @@
+"""Any transformers image-text-to-text model as a back end.
+
+One forward pass per batch; logits are computed at the answer positions only, never over the sequence.
+Frames and their times come from us: processors are told not to sample (``do_sample_frames=False``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mllmqa.errors import InferenceError, MllmqaError, UsageError
+from mllmqa.levels import token_ids
+from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.presets import Preset
+from mllmqa.prompts import Prompt
+
+log = logging.getLogger(__name__)
+
+
+class HFBackend:
+    """A loaded model with its processor; see :class:`mllmqa.models.base.Backend`.
+
+    Args:
+        model: ``AutoModelForImageTextToText``, on its device, in eval mode.
+        processor: Its processor, with a chat template.
+        preset: How it is asked.
+        info: Identity for provenance.
+    """
+
+    def __init__(self, model: Any, processor: Any, preset: Preset, info: ModelInfo) -> None:
+        self.model = model
+        self.processor = processor
+        self.preset = preset
+        self.info = info
+        # T5 of the facts: LLaVA and LLaVA-NeXT processors accept `videos=` and silently ignore it.
+        self.native_video = getattr(processor, "video_processor", None) is not None
+        self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+
+    # ------------------------------------------------------------------ prompt text
+
+    def text(self, request: Request) -> str:
+        """Return the full prompt text up to the end of the answer start, image tags not yet expanded."""
+        tags = ["video"] if request.clip else ["image"] * len(request.images)
+        return self._text(tags, request.prompt)
+
+    def _text(self, tags: list[str], prompt: Prompt) -> str:
+        content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
+        head = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        separator = self.preset.answer_separator
+        if separator is None:
+            separator = "" if head[-1:].isspace() else " "
+        return f"{head}{separator}{prompt.answer}"
+
+    def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
+        """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""
+        self.level_ids(self._text(["image"], prompt), words)
+
+    def level_ids(self, text: str, words: Sequence[str]) -> list[int]:
+        """Return the checked token ids of ``words`` after ``text``.
+
+        Raises:
+            LevelTokenError: The words are not distinct single tokens there.
+        """
+        key = (text, tuple(words))
+        if key not in self._ids:
+            tokenizer = self.processor.tokenizer
+            self._ids[key] = token_ids(
+                lambda t: list(tokenizer(t)["input_ids"]), text, words, model=self.info.model
+            )
+        return self._ids[key]
+
+    # ------------------------------------------------------------------ level logits
+
+    def level_logits(self, requests: Sequence[Request], words: Sequence[str]) -> list[LevelLogits | MllmqaError]:
+        """Return the logits of ``words`` at the answer position of each request, or why there are none.
+
+        Requests of equal shape share a forward pass. When a batch fails, its requests are tried one by
+        one, so that only the culprit is lost.
+        """
+        results: dict[int, LevelLogits | MllmqaError] = {}
+        for indices in _groups(requests):
+            results.update(zip(indices, self._guarded([requests[i] for i in indices], words), strict=True))
+        return [results[i] for i in range(len(requests))]
+
+    def _guarded(self, batch: list[Request], words: Sequence[str]) -> list[LevelLogits | MllmqaError]:
+        import torch
+
+        try:
+            return list(self._forward(batch, words))
+        except MllmqaError as error:
+            if len(batch) == 1:
+                return [error]
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(batch) == 1:
+                return [InferenceError(f"out of GPU memory: {error}", hint="use fewer frames or another view")]
+            log.warning("out of GPU memory with %d requests: halving the batch", len(batch))
+            half = len(batch) // 2
+            return self._guarded(batch[:half], words) + self._guarded(batch[half:], words)
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+            if len(batch) == 1:
+                return [InferenceError(f"the model failed: {type(error).__name__}: {error}")]
+            log.warning("a batch of %d failed (%s): trying one by one", len(batch), error)
+        return [result for request in batch for result in self._guarded([request], words)]
+
+    def _forward(self, batch: list[Request], words: Sequence[str]) -> Iterator[LevelLogits]:
+        import torch
+
+        texts = [self.text(request) for request in batch]
+        ids = torch.tensor([self.level_ids(text, words) for text in texts])  # (B, L)
+        inputs = self._inputs(batch, texts)
+        positions = _last_positions(inputs["attention_mask"])  # (B,)
+        with torch.inference_mode():
+            logits = self.model(**inputs, logits_to_keep=positions[:, None], use_cache=False).logits
+        if logits.shape[:2] != (len(batch), 1):
+            raise InferenceError(f"got logits of shape {tuple(logits.shape)}", where=self.info.model)
+        rows = logits[:, 0].float().cpu()  # (B, V)
+        log_z = torch.logsumexp(rows.double(), dim=-1)
+        chosen = rows.gather(1, ids)
+        for row, z in zip(chosen.numpy().astype(np.float32), log_z.tolist(), strict=True):
+            yield LevelLogits(logits=row, log_z=z)
+
+    def _inputs(self, batch: list[Request], texts: list[str]) -> Any:
+        """Tokenise and preprocess; tensors on the model's device, floats in the model's dtype."""
+        common: dict[str, Any] = {"text": texts, "return_tensors": "pt", "padding": True}
+        if batch[0].clip is None:
+            encoded = self.processor(images=[list(request.images) for request in batch], **common)
+            pixels = next((v for k, v in encoded.items() if k.startswith("pixel_values")), None)
+        else:
+            if not self.native_video:
+                raise UsageError("this model has no video input", where=self.info.model)
+            encoded = self.processor(
+                videos=[np.stack(request.images) for request in batch],
+                video_metadata=[_metadata(request) for request in batch],
+                do_sample_frames=False,
+                **common,
+            )
+            pixels = next((v for k, v in encoded.items() if k.startswith("pixel_values_videos")), None)
+            pixels = encoded.get("pixel_values") if pixels is None else pixels
+        if pixels is None:
+            raise InferenceError("its processor returned no pixels for the images", where=self.info.model)
+        return encoded.to(self.model.device, dtype=self.model.dtype)
+
+    # ------------------------------------------------------------------ text
+
+    def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
+        """Continue each request's answer greedily; returns only the new text.
+
+        One request at a time, so that padding cannot matter.
+
+        Raises:
+            InferenceError: The model failed.
+        """
+        import torch
+
+        answers = []
+        for request in requests:
+            inputs = self._inputs([request], [self.text(request)])
+            with torch.inference_mode():
+                output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+            new = output[0, inputs["input_ids"].shape[1] :]
+            answers.append(self.processor.tokenizer.decode(new, skip_special_tokens=True))
+        return answers
+
+
+def _groups(requests: Sequence[Request]) -> list[list[int]]:
+    """Group request indices that one processor call can take: same number of pictures, same kind.
+
+    Videos must also agree in frame size: several processors cannot batch unequal clips (T8 of the facts).
+    """
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index, request in enumerate(requests):
+        shape = request.images[0].shape if request.clip else None
+        groups[len(request.images), request.clip is not None, shape].append(index)
+    return list(groups.values())
+
+
+def _last_positions(attention_mask: Any) -> Any:
+    """Return the index of the last real token of each row, for left and right padding. (B, T) → (B,)."""
+    import torch
+
+    mask = attention_mask.bool()
+    steps = torch.arange(mask.shape[1], device=mask.device)
+    return (steps * mask).argmax(dim=1)
+
+
+def _metadata(request: Request) -> dict[str, Any]:
+    """Describe our frames to a video processor: which source frame each one is, at which rate."""
+    clip = request.clip
+    if clip is None:
+        raise UsageError("a video request needs its frame times")
+    fps = clip.fps or max(1.0, len(request.images) / max(clip.duration_s, 1e-3))
+    return {
+        "fps": fps,
+        "duration": clip.duration_s,
+        "total_num_frames": max(1, round(clip.duration_s * fps)),
+        "frames_indices": [round(t * fps) for t in clip.timestamps_s],
+        "height": request.images[0].shape[0],
+        "width": request.images[0].shape[1],
+    }

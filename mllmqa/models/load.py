@@ -1,0 +1,140 @@
+"""Load a transformers image-text-to-text model with its processor: safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
+from mllmqa.models.base import ModelInfo
+from mllmqa.models.presets import ModelSource
+
+if TYPE_CHECKING:
+    from mllmqa.models.hf import HFBackend
+
+log = logging.getLogger(__name__)
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> HFBackend:
+    """Load model and processor.
+
+    Args:
+        source: From :func:`mllmqa.models.presets.resolve`.
+        device: ``auto`` (cuda, else mps, else cpu) or a torch device string.
+        dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere.
+
+    Raises:
+        UsageError: Unknown device or dtype.
+        ModelLoadError: Anything missing, unreadable or inconsistent in the model's files.
+    """
+    import torch
+
+    from mllmqa.models.hf import HFBackend
+
+    where = pick_device(device)
+    kind = _pick_dtype(dtype, where)
+    model, processor, commit = _from_pretrained(source, kind)
+    model.to(where).eval()
+    info = ModelInfo(
+        model=source.name,
+        revision=commit,
+        weights_sha256=weights_sha256(Path(source.location)) if source.local else None,
+        dtype=str(kind).removeprefix("torch."),
+        device=str(torch.device(where).type),
+    )
+    return HFBackend(model, processor, source.preset, info)
+
+
+def pick_device(name: str) -> str:
+    """Return a torch device string that exists here.
+
+    Raises:
+        UsageError: Not a device of this machine.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used here: {str(error).splitlines()[0]}",
+            expected="auto, cpu, cuda, cuda:N or mps",
+        ) from error
+    return name
+
+
+def _pick_dtype(name: str, device: str) -> Any:
+    import torch
+
+    if name not in DTYPES:
+        raise UsageError(f"unknown dtype {name!r}", expected=" | ".join(DTYPES))
+    if name == "auto":
+        return torch.float32 if device == "cpu" else torch.bfloat16
+    return getattr(torch, name)
+
+
+def _from_pretrained(source: ModelSource, dtype: Any) -> tuple[Any, Any, str | None]:
+    from mllmqa.models.torchvision_shim import ensure_torchvision
+
+    ensure_torchvision()
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from mllmqa.models import nano
+
+    nano.register()
+    where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            source.location, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+        )
+        # The PIL back end is what the published scorers used; torch's resize differs by up to 4 levels.
+        processor = AutoProcessor.from_pretrained(source.location, backend="pil", **where)
+    except MllmqaError:
+        raise
+    except Exception as error:
+        raise ModelLoadError(
+            f"cannot be loaded: {type(error).__name__}: {_first_sentence(error)}",
+            where=source.name,
+            expected="config.json, *.safetensors and a processor that transformers reads without remote code",
+            hint=None if source.local else "if this machine is offline, download the model first",
+        ) from error
+    _check_keys(source, report)
+    if not getattr(processor, "chat_template", None):
+        raise ModelLoadError("its processor has no chat template", where=source.name)
+    return model, processor, getattr(model.config, "_commit_hash", None)
+
+
+def _first_sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else "no message"
+
+
+def _check_keys(source: ModelSource, report: dict[str, Any]) -> None:
+    """Refuse weights that do not fit: transformers only warns and leaves them random."""
+    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in report.get(what, ()))
+        if keys:
+            shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
+            raise ModelLoadError(
+                f"{len(keys)} {what.replace('_', ' ')} in its weights: {shown}",
+                where=source.name,
+                expected="weights that match config.json exactly",
+            )
+
+
+def weights_sha256(folder: Path) -> str:
+    """Return one SHA-256 over all ``*.safetensors`` of a folder, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,211 @@
+"""From one source to the requests that a model is asked: open, sample, decode, view, prompt.
+
+Runs in decode workers; touches no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from mllmqa import media, prompts
+from mllmqa._version import __version__
+from mllmqa.errors import MediaFormatError, MediaLimitError, MllmqaError, UnknownNameError, UsageError
+from mllmqa.models.base import Clip, ImageHWC, ModelInfo, Request
+from mllmqa.models.presets import Preset
+from mllmqa.schema import Media, Provenance
+
+MAX_DECODED_BYTES = 1 << 30
+"""Raw frames of one clip that are held at a time; a rule that asks for more is refused."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What a caller may choose; None takes the preset's choice.
+
+    Attributes:
+        aspect: ``quality`` or ``aesthetics``, where the preset has it.
+        frames: Frame rule for videos, e.g. ``uniform:8``.
+        per_frame: Report each frame's score besides the clip's.
+        view: What the model sees, e.g. ``native``.
+        decoder: ``auto``, ``pyav``, ``torchcodec`` or ``decord``.
+    """
+
+    aspect: str = "quality"
+    frames: str | None = None
+    per_frame: bool = False
+    view: str | None = None
+    decoder: str = "auto"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Options resolved against a model: all that decides a score but the input itself."""
+
+    preset: Preset
+    info: ModelInfo
+    aspect: str
+    rule: media.FrameRule
+    view: media.View
+    video_mode: Literal["native", "images", "per-frame"]
+    per_frame: bool
+    decoder: str
+    image_prompt: prompts.Prompt
+    video_prompt: prompts.Prompt
+    spec: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One input, ready to be asked about.
+
+    Attributes:
+        source: As the user named it.
+        media: What the file is.
+        requests: First the joint one (if ``joint``), then one per frame (if wanted).
+        joint: Whether the first request is about the whole input.
+        provenance: Of the score to come.
+    """
+
+    source: str
+    media: Media
+    requests: tuple[Request, ...]
+    joint: bool
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One input that gave no request, and why."""
+
+    source: str
+    error: MllmqaError
+    media: Media | None = field(default=None)
+
+
+def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: ScoreOptions) -> Plan:
+    """Resolve options against a preset.
+
+    Raises:
+        UnknownNameError: Unknown aspect, frame rule, view or decoder.
+        UsageError: The model cannot take videos in the preset's way.
+    """
+    if options.aspect not in preset.aspects:
+        raise UnknownNameError(
+            f"{info.model} has no aspect {options.aspect!r}", expected=" | ".join(preset.aspects)
+        )
+    if options.decoder not in media.DECODERS:
+        raise UnknownNameError(f"no decoder {options.decoder!r}", expected=" | ".join(media.DECODERS))
+    mode = preset.video.mode
+    if mode == "auto":
+        mode = "native" if native_video else "images"
+    if mode == "native" and not native_video:
+        raise UsageError(
+            "the preset wants the model's own video input, but its processor has none", where=info.model
+        )
+    prompt = prompts.load(preset.aspects[options.aspect])
+    image_prompt = prompts.render(prompt, medium="image")
+    video_prompt = image_prompt if mode == "per-frame" else prompts.render(prompt, medium="video")
+    rule = media.parse_rule(options.frames or preset.video.frames)
+    view = media.parse_view(options.view or preset.view)
+    decided = {
+        **{key: value for key, value in asdict(info).items() if key != "device"},
+        "version": __version__,
+        "preset": preset.name,
+        "prompts": [image_prompt.sha256, video_prompt.sha256],
+        "video": [mode, rule.name, options.per_frame, options.decoder],
+        "view": view.name,
+    }
+    spec = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+    return Plan(
+        preset, info, options.aspect, rule, view, mode, options.per_frame, options.decoder,
+        image_prompt, video_prompt, spec,
+    )  # fmt: skip
+
+
+def prepare(
+    source: media.Source, name: str, plan: Plan, kind: Literal["image", "video"] | None = None
+) -> Prepared | Refused:
+    """Turn one source into requests; whatever is wrong with it becomes a :class:`Refused`.
+
+    Args:
+        source: Path, file object, PIL image or array.
+        name: How records call it.
+        plan: From :func:`make_plan`.
+        kind: What the user says it is; content of another kind is refused. None: whatever it is.
+    """
+    info: Media | None = None
+    try:
+        opened = media.open_media(source)
+        info = opened.info
+        if kind not in (None, info.kind):
+            raise MediaFormatError(f"this is a {info.kind} ({info.format})", where=name, expected=f"a {kind}")
+        return (_prepare_video if info.kind == "video" else _prepare_image)(opened, name, plan)
+    except MllmqaError as error:
+        return Refused(name, error, info)
+    except MemoryError:
+        return Refused(name, MediaLimitError("not enough memory to decode it", where=name), info)
+
+
+def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
+    frame, decoder = media.decode_image(opened, background=plan.view.pad_color)
+    request = Request(plan.image_prompt, tuple(plan.view(frame)))
+    return Prepared(name, opened.info, (request,), True, _provenance(plan, decoder, None))
+
+
+def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
+    index = media.video_index(opened)
+    wanted = plan.rule(index)
+    needed = len(wanted) * opened.info.width * opened.info.height * 3
+    if needed > MAX_DECODED_BYTES:
+        raise MediaLimitError(
+            f"the frame rule {plan.rule.name} takes {len(wanted)} frames of "
+            f"{opened.info.width}x{opened.info.height}, {needed >> 20} MiB decoded",
+            where=name,
+            expected=f"at most {MAX_DECODED_BYTES >> 20} MiB",
+            hint="use a rule with fewer frames, e.g. --frames uniform:32",
+        )
+    shown = media.decode_frames(opened, wanted, decoder=plan.decoder, background=plan.view.pad_color)
+    views = [tuple(plan.view(frame)) for frame in shown.frames_THWC]
+    joint = plan.video_mode != "per-frame"
+    requests = [_joint_request(views, shown.timestamps_s, opened.info, plan)] if joint else []
+    if plan.per_frame or not joint:
+        requests += [Request(plan.image_prompt, view) for view in views]
+    provenance = _provenance(plan, shown.decoder, shown.timestamps_s)
+    return Prepared(name, opened.info, tuple(requests), joint, provenance)
+
+
+def _joint_request(
+    views: list[tuple[ImageHWC, ...]], timestamps_s: tuple[float, ...], info: Media, plan: Plan
+) -> Request:
+    if plan.video_mode == "images":
+        return Request(plan.video_prompt, tuple(image for view in views for image in view))
+    if any(len(view) != 1 for view in views):
+        raise UsageError(f"the view {plan.view.name} cuts frames into parts, which a video input cannot take")
+    clip = Clip(timestamps_s, info.fps, info.duration_s or 0.0)
+    return Request(plan.video_prompt, tuple(view[0] for view in views), clip)
+
+
+def _provenance(plan: Plan, decoder: str, timestamps_s: tuple[float, ...] | None) -> Provenance:
+    from importlib.metadata import version
+
+    video = timestamps_s is not None
+    prompt = plan.video_prompt if video else plan.image_prompt
+    joint: Literal["joint", "per-frame"] = "per-frame" if plan.video_mode == "per-frame" else "joint"
+    return Provenance(
+        spec=plan.spec,
+        mllmqa_version=__version__,
+        **asdict(plan.info),
+        preset=plan.preset.name,
+        prompt_id=prompt.id,
+        prompt_sha256=prompt.sha256,
+        view=plan.view.name,
+        frame_rule=plan.rule.name if video else None,
+        video_mode=joint if video else None,
+        decoder=decoder,
+        timestamps_s=timestamps_s or (),
+        torch_version=version("torch"),
+        transformers_version=version("transformers"),
+    )

@@ -1,0 +1,236 @@
+"""Score images and videos: sources in, one result each out, in order.
+
+Decode workers prepare the next inputs while the model works on the current batch; the number of inputs
+in flight is bounded, so memory does not grow with the number of files.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, overload
+
+import numpy as np
+
+from mllmqa import media, prompts
+from mllmqa.errors import InferenceError, MllmqaError, UsageError, error_line
+from mllmqa.levels import average, distribution
+from mllmqa.models.base import Backend, LevelLogits
+from mllmqa.models.load import load_backend
+from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
+from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
+from mllmqa.records import source_key
+from mllmqa.schema import Distribution, FrameScore, Score, Unscored
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a run.
+
+    Attributes:
+        name: How its record calls it.
+        source: What to open; an error where it could not even be found.
+        kind: ``image`` or ``video`` if the user said so, None otherwise.
+    """
+
+    name: str
+    source: media.Source | MllmqaError
+    kind: Literal["image", "video"] | None = None
+
+    @property
+    def key(self) -> str:
+        """The name as files of results hold it."""
+        return source_key(self.name)
+
+
+def load(
+    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+) -> Scorer:
+    """Load a scorer.
+
+    Args:
+        model: Preset name (``mllmqa models``), folder, or hub id.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
+        revision: Hub revision.
+
+    Raises:
+        UsageError: Unknown model, device or dtype.
+        ModelLoadError: The model's files cannot be loaded.
+    """
+    source = resolve(model, revision)
+    return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
+
+
+class Scorer:
+    """A model with its preset, ready to score.
+
+    Args:
+        backend: The model behind it.
+        preset: How it is asked.
+    """
+
+    def __init__(self, backend: Backend, preset: Preset) -> None:
+        self.backend = backend
+        self.preset = preset
+        self.scale = prompts.level_scale()
+
+    @overload
+    def score(self, source: media.Source, options: ScoreOptions = ...) -> Score: ...
+    @overload
+    def score(self, source: Sequence[media.Source], options: ScoreOptions = ...) -> list[Score | Unscored]: ...
+
+    def score(
+        self, source: media.Source | Sequence[media.Source], options: ScoreOptions | None = None
+    ) -> Score | list[Score | Unscored]:
+        """Score one source, or a list of them.
+
+        Args:
+            source: Path, binary file object, PIL image, uint8 array (H, W, 3) for an image or
+                (T, H, W, 3) for a video; or a list or tuple of those.
+            options: What to ask and what to show; the preset's choices by default.
+
+        Returns:
+            For one source its :class:`Score`. For a list one entry each, in order: a :class:`Score`, or
+            an :class:`Unscored` that says why not.
+
+        Raises:
+            MllmqaError: One source could not be scored (a list never raises for its items).
+        """
+        if isinstance(source, list | tuple):
+            return list(self.stream([Input(media.source_name(s), s) for s in source], options))
+        plan = self.plan(options)
+        ready = prepare(source, media.source_name(source), plan)
+        if isinstance(ready, Refused):
+            raise ready.error
+        answers = self.backend.level_logits(ready.requests, self.scale.words)
+        for answer in answers:
+            if isinstance(answer, MllmqaError):
+                raise answer
+        result = self._result(ready, answers, plan)
+        if isinstance(result, Unscored):
+            raise InferenceError(result.message)
+        return result
+
+    def plan(self, options: ScoreOptions | None = None) -> Plan:
+        """Resolve options against this model.
+
+        Raises:
+            UsageError: The model cannot do what the options ask for.
+            LevelTokenError: Its tokenizer splits the level words.
+        """
+        plan = make_plan(self.preset, self.backend.info, self.backend.native_video, options or ScoreOptions())
+        self.backend.check_words(plan.image_prompt, self.scale.words)
+        return plan
+
+    def stream(
+        self,
+        sources: Iterable[Input],
+        options: ScoreOptions | None = None,
+        *,
+        workers: int | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[Score | Unscored]:
+        """Score any number of sources lazily, one result each, in order.
+
+        Args:
+            sources: The inputs.
+            options: As for :meth:`score`.
+            workers: Decode threads; default: one per core, at most 8.
+            batch_size: Requests per forward pass; default 8 on the CPU, 16 elsewhere (halved when the
+                GPU's memory does not hold them).
+
+        Raises:
+            UsageError: Before the first result, for options that this model cannot do.
+        """
+        plan = self.plan(options)
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch size {batch_size}", expected="at least 1")
+        size = batch_size or (8 if self.backend.info.device == "cpu" else 16)
+        waiting: list[Prepared | Refused] = []
+        for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1)):
+            waiting.append(ready)
+            if sum(len(w.requests) for w in waiting if isinstance(w, Prepared)) >= size:
+                yield from self._ask(waiting, plan, size)
+                waiting = []
+        yield from self._ask(waiting, plan, size)
+
+    def _ask(self, waiting: list[Prepared | Refused], plan: Plan, size: int) -> Iterator[Score | Unscored]:
+        """Ask the model about all waiting inputs, ``size`` requests per forward pass."""
+        requests = [r for ready in waiting if isinstance(ready, Prepared) for r in ready.requests]
+        answers: Iterator[LevelLogits | MllmqaError] = itertools.chain.from_iterable(
+            self.backend.level_logits(requests[i : i + size], self.scale.words)
+            for i in range(0, len(requests), size)
+        )
+        for ready in waiting:
+            if isinstance(ready, Refused):
+                yield _unscored(ready.source, ready.error, plan, ready)
+            else:
+                own = list(itertools.islice(answers, len(ready.requests)))
+                yield self._result(ready, own, plan)
+
+    def _result(
+        self, ready: Prepared, answers: Sequence[LevelLogits | MllmqaError], plan: Plan
+    ) -> Score | Unscored:
+        """Assemble one input's score from the answers to its requests."""
+        try:
+            parts = [self._distribution(answer) for answer in answers]
+            frames = parts[1:] if ready.joint else parts
+            whole = parts[0] if ready.joint else average(parts, self.scale)
+        except MllmqaError as error:
+            return _unscored(ready.source, error, plan, ready)
+        shown = None
+        if plan.per_frame and ready.media.kind == "video":
+            times = ready.provenance.timestamps_s
+            shown = tuple(FrameScore(**dict(part), timestamp_s=t) for part, t in zip(frames, times, strict=True))
+        return Score(
+            **dict(whole),
+            source=ready.source,
+            aspect=plan.aspect,
+            frames=shown,
+            media=ready.media,
+            provenance=ready.provenance,
+        )
+
+    def _distribution(self, answer: LevelLogits | MllmqaError) -> Distribution:
+        if isinstance(answer, MllmqaError):
+            raise answer
+        return distribution(np.asarray(answer.logits, dtype=np.float32), answer.log_z, self.scale)
+
+
+def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:
+    return Unscored(
+        source=source,
+        aspect=plan.aspect,
+        reason=error.code,
+        message=error_line(error),
+        media=ready.media,
+        spec=plan.spec,
+    )
+
+
+def _prepare_ahead(sources: Iterable[Input], plan: Plan, workers: int) -> Iterator[Prepared | Refused]:
+    """Prepare sources in threads, in order, at most ``workers + 2`` ahead."""
+    if workers < 1:
+        raise UsageError(f"{workers} workers", expected="at least 1")
+    window: deque[Future[Prepared | Refused]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="mllmqa-decode")
+    try:
+        for item in sources:
+            window.append(pool.submit(_prepare_one, item, plan))
+            if len(window) >= workers + 2:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare_one(item: Input, plan: Plan) -> Prepared | Refused:
+    if isinstance(item.source, MllmqaError):
+        return Refused(item.name, item.source)
+    return prepare(item.source, item.name, plan, item.kind)
