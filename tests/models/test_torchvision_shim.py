@@ -39,9 +39,7 @@ def test_transformers_does_not_import_without_the_shim() -> None:
 
 
 def test_transformers_imports_with_the_shim() -> None:
-    calls = (
-        "import mllmqa.models.torchvision_shim as s; print(s.ensure_torchvision(), s.ensure_torchvision())"
-    )
+    calls = "import mllmqa.models.torchvision_shim as s; print(s.ensure_torchvision(), s.ensure_torchvision())"
     done = _python(f"{calls}\n{IMPORT_MODEL}\nprint(LlavaForConditionalGeneration.__name__)")
     assert done.returncode == 0, done.stderr
     state = ensure_torchvision()
