@@ -1,0 +1,62 @@
+"""Fixtures that several test modules share: real files, made here or copied small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mllmqa.scoring import Scorer, load
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test may reach a hub, and none may read the developer's own cache."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two torch threads on two shared cores are slower than one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def nano() -> Scorer:
+    """The embedded model."""
+    return load("nano", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared media; tests that need it are skipped without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared, which lies only beside the project's own checkouts")
+    return folder
+
+
+def photo_pixels(width: int = 320, height: int = 240, seed: int = 0) -> np.ndarray:
+    """Return a smooth picture with edges and texture, uint8 (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    waves = [np.sin(x / (7 + 5 * c) + seed) + np.cos(y / (11 + 3 * c)) for c in range(3)]
+    picture = 128 + 40 * np.stack(waves, axis=-1) + rng.normal(0, 4, (height, width, 3))
+    picture[height // 3 : height // 2, width // 4 : width // 2] += 50
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A small PNG."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo_pixels()).save(path)
+    return path
