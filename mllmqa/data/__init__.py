@@ -1,0 +1,1 @@
+"""Data: label files, near-duplicates, synthetic distortions."""

@@ -1,0 +1,55 @@
+"""Configuration of nano's vision tower (a `transformers` config, so it lives inside `LlavaConfig.vision_config`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+MODEL_TYPE = "mllmqa_nano_vision"
+
+
+class NanoVisionConfig(PreTrainedConfig):
+    """Shape of the tower.
+
+    Args:
+        hidden_size: width of every output token.
+        stage_channels: channels at 1/4, 1/8, 1/16 and 1/32 of the input size.
+        stage_depths: residual blocks per stage (0 = only the down-sampling layer).
+        learned_channels: channels of the learned 8×8/4 convolution beside the fixed DCT.
+        chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
+        global_tokens: tokens made from the pooled statistics of the whole tile.
+        patch_grid: g; the map is average-pooled to g × g local tokens.
+        image_size: side of a tile in pixels at inference; other sizes work too.
+        patch_size: image_size / patch_grid, what `LlavaProcessor` counts image tokens with.
+    """
+
+    model_type = MODEL_TYPE
+    base_config_key = "vision_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 256,
+        stage_channels: tuple[int, ...] | list[int] = (64, 96, 192, 256),
+        stage_depths: tuple[int, ...] | list[int] = (0, 2, 2, 1),
+        learned_channels: int = 32,
+        chroma_coefficients: int = 16,
+        global_tokens: int = 2,
+        patch_grid: int = 4,
+        image_size: int = 512,
+        num_channels: int = 3,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.stage_channels = list(stage_channels)
+        self.stage_depths = list(stage_depths)
+        self.learned_channels = learned_channels
+        self.chroma_coefficients = chroma_coefficients
+        self.global_tokens = global_tokens
+        self.patch_grid = patch_grid
+        self.image_size = image_size
+        self.patch_size = kwargs.pop("patch_size", image_size // patch_grid)
+        self.num_channels = num_channels
+        self.initializer_range = initializer_range
+        super().__init__(**kwargs)

@@ -1,0 +1,180 @@
+"""Nano's vision tower: fixed DCT statistics beside a learned stem, a small residual network, pooled tokens.
+
+Blind quality lives in local frequency statistics, so the tower starts from them: an 8×8 DCT at stride 4 of Y, Cb
+and Cr (signed DC, log-magnitude AC; cf. BLIINDS-II, Saad et al., TIP 2012) next to a learned 8×8 convolution.
+Residual stages (He et al., CVPR 2016) go to 1/32; the mean and standard deviation of the last two stages give the
+global tokens, average pooling gives the local ones. Nothing depends on the input size, so it trains on crops.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from mllmqa.models.nano.configuration import NanoVisionConfig
+
+BLOCK = 8
+STRIDE = 4
+HALF_RANGE = 127.5  # pixel_values lie in -1..1; coefficients are taken on the 8-bit scale
+
+
+def dct_filters() -> Tensor:
+    """Orthonormal 2-D DCT-II basis of 8×8 blocks, (64, 1, 8, 8), in zig-zag order (low frequencies first)."""
+    k = torch.arange(BLOCK, dtype=torch.float64)
+    basis = torch.cos(math.pi / BLOCK * (k[None, :] + 0.5) * k[:, None]) * math.sqrt(2 / BLOCK)
+    basis[0] /= math.sqrt(2)
+    grid = torch.einsum("ux,vy->uvxy", basis, basis).reshape(BLOCK * BLOCK, 1, BLOCK, BLOCK)
+    order = sorted(range(BLOCK * BLOCK), key=lambda i: (i // BLOCK + i % BLOCK, i))
+    return grid[order].float()
+
+
+def luma_chroma_matrix() -> Tensor:
+    """RGB → YCbCr (ITU-R BT.601, full range, zero-centred chroma), (3, 3, 1, 1)."""
+    rows = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+    return torch.tensor(rows).reshape(3, 3, 1, 1)
+
+
+class DctStem(nn.Module):
+    """Pixels (B, 3, H, W) in -1..1 → (B, stage_channels[0], ~H/4, ~W/4)."""
+
+    def __init__(self, config: NanoVisionConfig) -> None:
+        super().__init__()
+        self.register_buffer("ycbcr", luma_chroma_matrix(), persistent=False)
+        self.register_buffer("dct", dct_filters(), persistent=False)
+        self.chroma = config.chroma_coefficients
+        self.learned = nn.Conv2d(3, config.learned_channels, BLOCK, STRIDE, bias=False)
+        self.norm = nn.BatchNorm2d(BLOCK * BLOCK + 2 * self.chroma + config.learned_channels)
+        self.mix = nn.Conv2d(self.norm.num_features, config.stage_channels[0], 1, bias=False)
+        self.mix_norm = nn.BatchNorm2d(config.stage_channels[0])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        y, cb, cr = F.conv2d(pixels, self.ycbcr.to(pixels.dtype)).split(1, dim=1)
+        dct = self.dct.to(pixels.dtype) * HALF_RANGE
+        chroma = dct[: self.chroma]
+        maps = [self._log(F.conv2d(y, dct, stride=STRIDE))]
+        maps += [self._log(F.conv2d(c, chroma, stride=STRIDE)) for c in (cb, cr)]
+        maps.append(self.learned(pixels))
+        return F.relu(self.mix_norm(self.mix(self.norm(torch.cat(maps, dim=1)))))
+
+    @staticmethod
+    def _log(coefficients: Tensor) -> Tensor:
+        """Signed DC (scaled to about ±1), log(1 + |c|) for the rest."""
+        dc, ac = coefficients[:, :1], coefficients[:, 1:]
+        return torch.cat([dc / (BLOCK * HALF_RANGE), ac.abs().log1p()], dim=1)
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions with a shortcut; stride 2 halves each side, rounding up (odd sizes are fine)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(outputs)
+        self.project = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = F.relu(self.norm1(self.conv1(x)))
+        out = self.norm2(self.conv2(out))
+        if self.stride > 1:
+            x = F.avg_pool2d(x, self.stride, ceil_mode=True)
+        return F.relu(out + self.project(x))
+
+
+def mean_and_std(maps: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, 2C): spatial mean and standard deviation."""
+    var, mean = torch.var_mean(maps, dim=(2, 3), unbiased=False)
+    return torch.cat([mean, (var + 1e-4).sqrt()], dim=1)
+
+
+class NanoVisionModel(PreTrainedModel):
+    """The tower: pixel_values (B, 3, H, W) float in -1..1 → (B, global_tokens + patch_grid², hidden_size).
+
+    `pooler_output` is the global tokens side by side, (B, global_tokens * hidden_size): what the training heads
+    read, and what the language model sees too.
+    Sides below 8 pixels are padded by replication.
+    """
+
+    config_class = NanoVisionConfig
+    base_model_prefix = "nano_vision"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["Residual"]
+
+    def __init__(self, config: NanoVisionConfig) -> None:
+        super().__init__(config)
+        channels = config.stage_channels
+        self.stem = DctStem(config)
+        stages, previous = [], channels[0]
+        for index, (width, depth) in enumerate(zip(channels, config.stage_depths, strict=True)):
+            layers = [Residual(previous, width, stride=2)] if index else []
+            layers += [Residual(width, width) for _ in range(depth if not index else depth - 1)]
+            stages.append(nn.Sequential(*layers))
+            previous = width
+        self.stages = nn.ModuleList(stages)
+        pooled = 2 * (channels[-1] + channels[-2])
+        self.global_hidden = nn.Linear(pooled, config.global_tokens * config.hidden_size)
+        self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+        if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
+            module.ycbcr.copy_(luma_chroma_matrix())
+            module.dct.copy_(dct_filters())
+
+    def maps(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps of the last two stages: (B, C3, ~H/16, ~W/16) and (B, C4, ~H/32, ~W/32)."""
+        height, width = pixel_values.shape[-2:]
+        if min(height, width) < BLOCK:
+            pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
+            pixel_values = F.pad(pixel_values, pad, mode="replicate")
+        x = self.stem(pixel_values)
+        outputs = []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return outputs[-2], outputs[-1]
+
+    def pooled_hidden(self, middle: Tensor, deep: Tensor) -> Tensor:
+        """Global tokens before the last norm, (B, global_tokens, hidden_size)."""
+        pooled = torch.cat([mean_and_std(middle), mean_and_std(deep)], dim=1)
+        hidden = F.gelu(self.global_hidden(pooled))
+        return hidden.view(len(hidden), self.config.global_tokens, self.config.hidden_size)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: object,
+    ) -> BaseModelOutputWithPooling:
+        middle, deep = self.maps(pixel_values)
+        globals_ = self.pooled_hidden(middle, deep)
+        grid = self.config.patch_grid
+        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
+        tokens = torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1)
+        tokens = self.norm(tokens)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=tokens,
+            pooler_output=tokens[:, : self.config.global_tokens].flatten(1),
+            hidden_states=(tokens,),
+        )

@@ -1,0 +1,140 @@
+"""A small resumable training loop: batch i depends on i alone, so a killed run continues where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one stage does.
+
+    Attributes:
+        name: stage name; files are `<name>.pt` (last state) and `<name>.jsonl` (log) in `folder`.
+        folder: where checkpoints go.
+        steps: total optimiser steps.
+        warmup: steps of linear warm-up before the cosine decay to zero.
+        save_every: steps between checkpoints.
+        clip: largest gradient norm.
+    """
+
+    name: str
+    folder: Path
+    steps: int
+    warmup: int = 50
+    save_every: int = 200
+    clip: float = 5.0
+
+    @property
+    def checkpoint(self) -> Path:
+        """File of the last saved state."""
+        return self.folder / f"{self.name}.pt"
+
+
+def rate(step: int, steps: int, warmup: int) -> float:
+    """Learning-rate factor in 0..1: linear warm-up, then half a cosine (Loshchilov & Hutter, ICLR 2017)."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint so that a reader sees the old or the new file, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; tensors and plain values only (no pickled code)."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def is_done(plan: Plan) -> bool:
+    """Whether the stage has run to its end."""
+    return plan.checkpoint.exists() and int(load_state(plan.checkpoint)["step"]) >= plan.steps
+
+
+def fit(
+    plan: Plan,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Callable[[int], Iterable[Any]],
+    losses: Callable[[Any], Losses],
+) -> None:
+    """Run the stage from its last checkpoint to its end.
+
+    Args:
+        plan: names, lengths and intervals.
+        model: what is trained; its whole state dict is in the checkpoint.
+        optimizer: over the trained parameters, with its peak learning rates.
+        batches: gives the batches of steps start, start + 1, …
+        losses: batch → named, already weighted losses; their sum is minimised.
+    """
+    start = 0
+    if plan.checkpoint.exists():
+        state = load_state(plan.checkpoint)
+        model.load_state_dict(state["model"])
+        if "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
+        start = int(state["step"])
+        log.info("%s: continues at step %d of %d", plan.name, start, plan.steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: rate(i + start, plan.steps, plan.warmup))
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * rate(start, plan.steps, plan.warmup)
+    meter = _Meter(plan)
+    for step, batch in zip(range(start, plan.steps), batches(start), strict=False):
+        parts = losses(batch)
+        total = torch.stack(list(parts.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+        optimizer.step()
+        schedule.step()
+        meter.add(step + 1, parts)
+        if (step + 1) % plan.save_every == 0 and step + 1 < plan.steps:
+            save_atomically(
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, plan.checkpoint
+            )
+    save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
+
+
+class _Meter:
+    """Logs the mean of each loss every 20 steps, to the log and as a JSON line."""
+
+    def __init__(self, plan: Plan, every: int = 20) -> None:
+        self.plan, self.every, self.sums, self.count = plan, every, dict[str, float](), 0
+        self.began = time.monotonic()
+        self.cpu = time.process_time()
+
+    def add(self, step: int, parts: Losses) -> None:
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        self.count += 1
+        if step % self.every and step != self.plan.steps:
+            return
+        means = {name: round(value / self.count, 4) for name, value in self.sums.items()}
+        times = {"wall_s": time.monotonic() - self.began, "cpu_s": time.process_time() - self.cpu}
+        record = {"step": step, **means, **{k: round(v, 1) for k, v in times.items()}}
+        log.info("%s %s", self.plan.name, json.dumps(record))
+        self.plan.folder.mkdir(parents=True, exist_ok=True)
+        with (self.plan.folder / f"{self.plan.name}.jsonl").open("a") as handle:
+            handle.write(json.dumps(record) + "\n")
+        self.sums, self.count = {}, 0

@@ -1,0 +1,88 @@
+"""Losses for quality models: pure functions of tensors, each with the paper that it follows.
+
+Shapes: B rows, K levels. Level scores run from 1 (worst) to K (best); level order in tensors is the order of
+`scores`. Every function returns a scalar mean over rows, float32, differentiable in its first argument.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def soft_levels(mean: Tensor, sigma: float, scores: Tensor) -> Tensor:
+    """Target distributions over levels for given mean opinions (DeQA-Score, You et al., CVPR 2025, eq. 3-6).
+
+    A Gaussian N(mean, sigma²) is integrated over unit bins centred on the levels; the result is corrected by the
+    affine map that restores both sum 1 and the given mean, and clipped at 0 near the ends of the scale.
+
+    Args:
+        mean: (B,) in [min(scores), max(scores)].
+        sigma: standard deviation of single opinions, in levels, > 0.
+        scores: (K,) the levels' values, one unit apart.
+
+    Returns:
+        (B, K), rows sum to 1.
+    """
+    mean, scores, kind = mean.double(), scores.double(), mean.dtype
+    upper = (scores[None, :] + 0.5 - mean[:, None]) / sigma
+    lower = (scores[None, :] - 0.5 - mean[:, None]) / sigma
+    mass = torch.special.ndtr(upper) - torch.special.ndtr(lower)
+    count, total = float(len(scores)), float(scores.sum())
+    norm, first = mass.sum(1), (mass * scores).sum(1)
+    det = norm * total - first * count
+    flat = det.abs() < 1e-6  # the mean lies on the centre of the scale: only the sum needs correction
+    safe = torch.where(flat, torch.ones_like(det), det)
+    alpha = torch.where(flat, 1 / norm, (total - mean * count) / safe)
+    beta = torch.where(flat, torch.zeros_like(det), (norm * mean - first) / safe)
+    fixed = (alpha[:, None] * mass + beta[:, None]).clamp_min(0)
+    return (fixed / fixed.sum(1, keepdim=True)).to(kind)
+
+
+def expectation(logits: Tensor, scores: Tensor) -> Tensor:
+    """Expected level (B,) of closed-set logits (B, K): softmax over the level words only (Q-Align, 2024)."""
+    return (logits.softmax(1) * scores).sum(1)
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross entropy of (B, K) logits against (B, K) target distributions."""
+    return -(target * F.log_softmax(logits, dim=1)).sum(1).mean()
+
+
+def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """1 − Pearson correlation within the batch, 0..2; 0 when a side is constant (no direction to learn from)."""
+    p, t = prediction - prediction.mean(), target - target.mean()
+    scale = p.norm() * t.norm()
+    if float(scale.detach()) < 1e-8:
+        return prediction.sum() * 0.0
+    return 1 - (p * t).sum() / scale
+
+
+def rank_loss(better: Tensor, worse: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+    """Logistic pair-rank loss (RankNet, Burges et al., ICML 2005; RankIQA for distortion pairs, Liu et al. 2017).
+
+    Args:
+        better: (B,) predictions of the items known to be better.
+        worse: (B,) predictions of their partners.
+        margin: the wanted gap, in levels, ≥ 0.
+    """
+    return F.softplus(worse + margin - better).mean()
+
+
+def fidelity_loss(difference: Tensor, probability: Tensor, sigma: float = 1.0) -> Tensor:
+    """Fidelity loss on pairs (FRank, Tsai et al., SIGIR 2007; UNIQUE, Zhang et al., TIP 2021).
+
+    Args:
+        difference: (B,) predicted score difference first − second.
+        probability: (B,) target probability, 0..1, that the first is better.
+        sigma: standard deviation of the comparison noise, in score units (Thurstone case V).
+    """
+    p = torch.special.ndtr(difference / sigma).clamp(1e-6, 1 - 1e-6)
+    t = probability
+    return (1 - (p * t + 1e-12).sqrt() - ((1 - p) * (1 - t) + 1e-12).sqrt()).mean()
+
+
+def coverage(logits: Tensor, level_ids: Tensor) -> Tensor:
+    """Open-vocabulary probability mass (B,) on the level words, from (B, V) logits."""
+    return logits.softmax(1)[:, level_ids].sum(1)
