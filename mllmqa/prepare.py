@@ -184,7 +184,7 @@ def _joint_request(
         return Request(plan.video_prompt, tuple(image for view in views for image in view))
     if any(len(view) != 1 for view in views):
         raise UsageError(f"the view {plan.view.name} cuts frames into parts, which a video input cannot take")
-    clip = Clip(timestamps_s, info.fps, info.duration_s or 0.0)
+    clip = Clip(timestamps_s, info.duration_s or 0.0)
     return Request(plan.video_prompt, tuple(view[0] for view in views), clip)
 
 

@@ -66,6 +66,8 @@ class Provenance(Record):
     """Presentation times of the frames that the model saw; empty for images."""
     dtype: str
     device: str
+    image_processor: str | None = None
+    """Class that resizes and normalises the views for the model."""
     quantization: str | None = None
     torch_version: str
     transformers_version: str

@@ -26,12 +26,10 @@ class Clip:
 
     Attributes:
         timestamps_s: Presentation time of each frame, in order.
-        fps: Average frame rate of the source; None where it is not known.
         duration_s: Length of the source.
     """
 
     timestamps_s: tuple[float, ...]
-    fps: float | None
     duration_s: float
 
 
@@ -72,6 +70,7 @@ class ModelInfo:
     weights_sha256: str | None
     dtype: str
     device: str
+    image_processor: str | None = None
     quantization: str | None = None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, MllmqaError, UsageError
 from mllmqa.levels import token_ids
@@ -38,7 +39,9 @@ class HFBackend:
         self.preset = preset
         self.info = info
         # T5 of the facts: LLaVA and LLaVA-NeXT processors accept `videos=` and silently ignore it.
-        self.native_video = getattr(processor, "video_processor", None) is not None
+        self.native_video = getattr(processor, "video_processor", None) is not None and "video" in (
+            getattr(type(model), "input_modalities", None) or ()
+        )
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
 
     # ------------------------------------------------------------------ prompt text
@@ -104,7 +107,7 @@ class HFBackend:
             log.warning("out of GPU memory with %d requests: halving the batch", len(batch))
             half = len(batch) // 2
             return self._guarded(batch[:half], words) + self._guarded(batch[half:], words)
-        except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever a model's code raises becomes a record
             if len(batch) == 1:
                 return [InferenceError(f"the model failed: {type(error).__name__}: {error}")]
             log.warning("a batch of %d failed (%s): trying one by one", len(batch), error)
@@ -129,24 +132,42 @@ class HFBackend:
 
     def _inputs(self, batch: list[Request], texts: list[str]) -> Any:
         """Tokenise and preprocess; tensors on the model's device, floats in the model's dtype."""
-        common: dict[str, Any] = {"text": texts, "return_tensors": "pt", "padding": True}
+        # Without the stated layout, pictures of height 1 or 3 are read as channels first.
+        common: dict[str, Any] = {"text": texts, "padding": True, "return_tensors": "pt"}
+        common["input_data_format"] = "channels_last"
         if batch[0].clip is None:
+            # Nested lists: a flat one makes LLaVA-OneVision tile each picture of a pair by itself.
             encoded = self.processor(images=[list(request.images) for request in batch], **common)
-            pixels = next((v for k, v in encoded.items() if k.startswith("pixel_values")), None)
-        else:
-            if not self.native_video:
-                raise UsageError("this model has no video input", where=self.info.model)
+        elif self.native_video:
+            clips = [self._clip(request) for request in batch]
             encoded = self.processor(
-                videos=[np.stack(request.images) for request in batch],
-                video_metadata=[_metadata(request) for request in batch],
+                videos=[frames for frames, _ in clips],
+                video_metadata=[metadata for _, metadata in clips],
                 do_sample_frames=False,
                 **common,
             )
-            pixels = next((v for k, v in encoded.items() if k.startswith("pixel_values_videos")), None)
-            pixels = encoded.get("pixel_values") if pixels is None else pixels
-        if pixels is None:
-            raise InferenceError("its processor returned no pixels for the images", where=self.info.model)
+        else:
+            raise UsageError("this model has no video input", where=self.info.model)
+        if not any(key.startswith("pixel_values") for key in encoded):
+            raise InferenceError("its processor returned no pixels for the pictures", where=self.info.model)
         return encoded.to(self.model.device, dtype=self.model.dtype)
+
+    def _clip(self, request: Request) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.
+
+        A model that merges frames in pairs gets a single frame twice, at the same time.
+        """
+        frames, times = list(request.images), list(request.clip.timestamps_s if request.clip else ())
+        merged = getattr(self.processor.video_processor, "temporal_patch_size", 1) or 1
+        while len(frames) < merged:
+            frames.append(frames[-1])
+            times.append(times[-1])
+        duration_ms = round(1000 * (request.clip.duration_s if request.clip else 0))
+        return np.stack(frames), {
+            "fps": 1000.0,
+            "total_num_frames": max(duration_ms, len(frames), 1),
+            "frames_indices": [round(1000 * t) for t in times],
+        }
 
     # ------------------------------------------------------------------ text
 
@@ -189,19 +210,3 @@ def _last_positions(attention_mask: Any) -> Any:
     mask = attention_mask.bool()
     steps = torch.arange(mask.shape[1], device=mask.device)
     return (steps * mask).argmax(dim=1)
-
-
-def _metadata(request: Request) -> dict[str, Any]:
-    """Describe our frames to a video processor: which source frame each one is, at which rate."""
-    clip = request.clip
-    if clip is None:
-        raise UsageError("a video request needs its frame times")
-    fps = clip.fps or max(1.0, len(request.images) / max(clip.duration_s, 1e-3))
-    return {
-        "fps": fps,
-        "duration": clip.duration_s,
-        "total_num_frames": max(1, round(clip.duration_s * fps)),
-        "frames_indices": [round(t * fps) for t in clip.timestamps_s],
-        "height": request.images[0].shape[0],
-        "width": request.images[0].shape[1],
-    }

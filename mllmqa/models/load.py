@@ -45,6 +45,7 @@ def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "aut
         weights_sha256=weights_sha256(Path(source.location)) if source.local else None,
         dtype=str(kind).removeprefix("torch."),
         device=str(torch.device(where).type),
+        image_processor=type(processor.image_processor).__name__,
     )
     return HFBackend(model, processor, source.preset, info)
 
@@ -85,7 +86,7 @@ def _from_pretrained(source: ModelSource, dtype: Any) -> tuple[Any, Any, str | N
     from mllmqa.models.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
     from mllmqa.models import nano
 
@@ -95,8 +96,10 @@ def _from_pretrained(source: ModelSource, dtype: Any) -> tuple[Any, Any, str | N
         model, report = AutoModelForImageTextToText.from_pretrained(
             source.location, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
         )
+        processor = AutoProcessor.from_pretrained(source.location, **where)
         # The PIL back end is what the published scorers used; torch's resize differs by up to 4 levels.
-        processor = AutoProcessor.from_pretrained(source.location, backend="pil", **where)
+        # It is asked for apart, because video processors have none and refuse the request.
+        processor.image_processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **where)
     except MllmqaError:
         raise
     except Exception as error:

@@ -1,0 +1,159 @@
+"""The transformers back end on tiny random models of six families: what is asked is what is answered."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mllmqa import prompts
+from mllmqa.errors import LevelTokenError, MllmqaError, UsageError
+from mllmqa.levels import distribution
+from mllmqa.models.base import Clip, LevelLogits, Request
+from mllmqa.models.hf import HFBackend
+from mllmqa.models.load import load_backend
+from mllmqa.models.presets import resolve
+from mllmqa.models.torchvision_shim import has_torchvision
+from tests import tiny_models
+from tests.conftest import photo_pixels
+
+WORDS = prompts.level_scale().words
+SHORT = prompts.render(prompts.load("score/quality"), medium="image")
+LONG = prompts.Prompt("test", "0", "Look at the picture for a while. " * 3 + SHORT.question, SHORT.answer)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+def _load(family: str, folder: Path, *, side: str = "left", dtype: str = "float32") -> HFBackend:
+    if family in tiny_models.NEEDS_TORCHVISION and not has_torchvision():
+        pytest.skip(f"{family}: its processor needs torchvision")
+    return _cached(family, folder, side, dtype)
+
+
+@cache
+def _cached(family: str, folder: Path, side: str, dtype: str) -> HFBackend:
+    place = folder / f"{family}-{side}"
+    if not place.is_dir():
+        tiny_models.build(family, place, padding_side=side)
+    return load_backend(resolve(str(place)), device="cpu", dtype=dtype)
+
+
+def _request(seed: int, prompt: prompts.Prompt = SHORT, n: int = 1, video: bool = False) -> Request:
+    frames = tuple(photo_pixels(56, 56, seed=100 * seed + i) for i in range(n))
+    times = tuple(float(i) for i in range(n))
+    return Request(prompt, frames, Clip(times, float(n)) if video else None)
+
+
+def _ask(backend: HFBackend, *requests: Request) -> list[LevelLogits]:
+    answers = backend.level_logits(requests, WORDS)
+    for answer in answers:
+        if isinstance(answer, MllmqaError):
+            raise answer
+    return [a for a in answers if isinstance(a, LevelLogits)]
+
+
+def _difference(one: LevelLogits, two: LevelLogits) -> float:
+    return max(float(np.abs(one.logits - two.logits).max()), abs(one.log_z - two.log_z))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_alone_equals_in_a_batch(family: str, side: str, folder: Path) -> None:
+    backend = _load(family, folder, side=side)
+    requests = [_request(1), _request(2, LONG), _request(3), _request(4, n=2), _request(5, LONG, n=2)]
+    together = _ask(backend, *requests)
+    for request, batched in zip(requests, together, strict=True):
+        assert _difference(_ask(backend, request)[0], batched) < 2e-5
+    # Negative control: the requests are told apart by far more than that.
+    assert _difference(together[0], together[1]) > 1e-2
+    assert _difference(together[0], together[2]) > 1e-3
+
+
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_alone_equals_in_a_batch_in_bfloat16(family: str, folder: Path) -> None:
+    backend = _load(family, folder, dtype="bfloat16")
+    requests = [_request(1), _request(2, LONG), _request(3)]
+    scale = prompts.level_scale()
+    for request, batched in zip(requests, _ask(backend, *requests), strict=True):
+        alone = _ask(backend, request)[0]
+        values = [distribution(a.logits, a.log_z, scale).value for a in (alone, batched)]
+        # bfloat16 has 8 bits: other summation orders move these ×5-scaled logits; float32 is the exact test.
+        assert abs(values[0] - values[1]) < 0.15
+
+
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_logits_are_those_of_the_plain_forward_pass(family: str, folder: Path) -> None:
+    import torch
+
+    backend = _load(family, folder)
+    request = _request(7)
+    text = backend.text(request)
+    inputs = backend.processor(text=[text], images=[list(request.images)], return_tensors="pt")
+    with torch.inference_mode():
+        row = backend.model(**inputs).logits[0, -1].double()
+    words = [backend.processor.tokenizer(f"{text} {w}")["input_ids"][-1] for w in WORDS]
+    answer = _ask(backend, request)[0]
+    np.testing.assert_allclose(answer.logits, row[words].numpy(), atol=2e-5)
+    assert answer.log_z == pytest.approx(torch.logsumexp(row, 0).item(), abs=2e-5)
+
+
+@pytest.mark.parametrize("n", [1, 8])
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_every_frame_counts_and_so_does_their_order(family: str, n: int, folder: Path) -> None:
+    backend = _load(family, folder)
+    request = _request(3, n=n, video=backend.native_video)
+    base = _ask(backend, request)[0]
+    for i in range(n):
+        images = list(request.images)
+        images[i] = photo_pixels(56, 56, seed=999)
+        other = _ask(backend, Request(request.prompt, tuple(images), request.clip))[0]
+        assert _difference(base, other) > 1e-4, f"frame {i} of {n} is not looked at"
+    if n > 1:
+        mirrored = _ask(backend, Request(request.prompt, request.images[::-1], request.clip))[0]
+        assert _difference(base, mirrored) > 1e-4
+
+
+@pytest.mark.parametrize("family", sorted(tiny_models.NATIVE_VIDEO))
+def test_videos_alone_equal_videos_in_a_batch(family: str, folder: Path) -> None:
+    backend = _load(family, folder)
+    requests = [_request(1, n=8, video=True), _request(2, LONG, n=8, video=True), _request(3, n=1, video=True)]
+    for request, batched in zip(requests, _ask(backend, *requests), strict=True):
+        assert _difference(_ask(backend, request)[0], batched) < 2e-5
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_next"])
+def test_a_model_without_video_input_refuses_clips(family: str, folder: Path) -> None:
+    backend = _load(family, folder)
+    (answer,) = backend.level_logits([_request(1, n=2, video=True)], WORDS)
+    assert isinstance(answer, UsageError)
+    assert "no video input" in str(answer)
+
+
+def test_a_bad_request_does_not_take_the_batch_with_it(folder: Path) -> None:
+    backend = _load("llava", folder)
+    broken = Request(SHORT, (np.zeros((0, 0, 3), np.uint8),))
+    good, bad, also_good = backend.level_logits([_request(1), broken, _request(2)], WORDS)
+    assert isinstance(good, LevelLogits)
+    assert isinstance(also_good, LevelLogits)
+    assert isinstance(bad, MllmqaError)
+    assert "\n" not in str(bad)
+
+
+def test_level_words_that_are_not_single_tokens(folder: Path) -> None:
+    place = tiny_models.build("llava", folder / "split", split_levels=True)
+    backend = load_backend(resolve(str(place)), device="cpu")
+    with pytest.raises(LevelTokenError, match="'excellent' is"):
+        backend.check_words(SHORT, WORDS)
+
+
+def test_generate_continues_the_answer(folder: Path) -> None:
+    backend = _load("llava", folder)
+    one, two = backend.generate([_request(1), _request(2)], max_new_tokens=5)
+    assert isinstance(one, str)
+    assert backend.generate([_request(2)], max_new_tokens=5) == [two]
+    assert SHORT.question not in one
