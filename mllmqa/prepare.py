@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mllmqa import media, prompts
 from mllmqa._version import __version__
@@ -16,6 +22,15 @@ from mllmqa.errors import MediaFormatError, MediaLimitError, MllmqaError, Unknow
 from mllmqa.models.base import Clip, ImageHWC, ModelInfo, Request
 from mllmqa.models.presets import Preset
 from mllmqa.schema import Media, Provenance
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
+    """A path, encoded bytes, a binary stream, a PIL image, or a uint8 array: HWC image, THWC video."""
+
+VIEW_SEED = 0
+"""Root seed of random views and frame rules; each input has its own stream, from its content's hash."""
 
 MAX_DECODED_BYTES = 1 << 30
 """Raw frames of one clip that are held at a time; a rule that asks for more is refused."""
@@ -126,7 +141,7 @@ def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: Scor
 
 
 def prepare(
-    source: media.Source, name: str, plan: Plan, kind: Literal["image", "video"] | None = None
+    source: Source, name: str, plan: Plan, kind: Literal["image", "video"] | None = None
 ) -> Prepared | Refused:
     """Turn one source into requests; whatever is wrong with it becomes a :class:`Refused`.
 
@@ -138,7 +153,7 @@ def prepare(
     """
     info: Media | None = None
     try:
-        opened = media.open_media(source)
+        opened = media.open_media(source, name=name)
         info = opened.info
         if kind not in (None, info.kind):
             raise MediaFormatError(f"this is a {info.kind} ({info.format})", where=name, expected=f"a {kind}")
@@ -150,15 +165,15 @@ def prepare(
 
 
 def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
-    frame, decoder = media.decode_image(opened, background=plan.view.pad_color)
-    request = Request(plan.image_prompt, tuple(plan.view(frame)))
-    return Prepared(name, opened.info, (request,), True, _provenance(plan, decoder, None))
+    shown = media.decode_frames(opened, background=plan.view.pad_color)
+    request = Request(plan.image_prompt, tuple(plan.view(shown.frames_THWC[0], _generator(opened))))
+    return Prepared(name, opened.info, (request,), True, _provenance(plan, shown, video=False))
 
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
-    index = media.video_index(opened)
-    wanted = plan.rule(index)
-    needed = len(wanted) * opened.info.width * opened.info.height * 3
+    rng = _generator(opened)
+    wanted = plan.rule.times(media.video_index(opened), rng)
+    needed = len(set(wanted)) * opened.info.width * opened.info.height * 3
     if needed > MAX_DECODED_BYTES:
         raise MediaLimitError(
             f"the frame rule {plan.rule.name} takes {len(wanted)} frames of "
@@ -168,13 +183,17 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
             hint="use a rule with fewer frames, e.g. --frames uniform:32",
         )
     shown = media.decode_frames(opened, wanted, decoder=plan.decoder, background=plan.view.pad_color)
-    views = [tuple(plan.view(frame)) for frame in shown.frames_THWC]
+    views = [tuple(plan.view(frame, rng)) for frame in shown.frames_THWC]
     joint = plan.video_mode != "per-frame"
     requests = [_joint_request(views, shown.timestamps_s, opened.info, plan)] if joint else []
     if plan.per_frame or not joint:
         requests += [Request(plan.image_prompt, view) for view in views]
-    provenance = _provenance(plan, shown.decoder, shown.timestamps_s)
-    return Prepared(name, opened.info, tuple(requests), joint, provenance)
+    return Prepared(name, opened.info, tuple(requests), joint, _provenance(plan, shown, video=True))
+
+
+def _generator(opened: media.OpenMedia) -> np.random.Generator:
+    """Return the random stream of one input: the same in any order, on any worker."""
+    return np.random.default_rng([VIEW_SEED, int(opened.info.sha256 or "0", 16)])
 
 
 def _joint_request(
@@ -188,24 +207,25 @@ def _joint_request(
     return Request(plan.video_prompt, tuple(view[0] for view in views), clip)
 
 
-def _provenance(plan: Plan, decoder: str, timestamps_s: tuple[float, ...] | None) -> Provenance:
-    from importlib.metadata import version
+@cache
+def _versions() -> dict[str, str]:
+    return {"torch_version": version("torch"), "transformers_version": version("transformers")}
 
-    video = timestamps_s is not None
+
+def _provenance(plan: Plan, shown: media.Frames, *, video: bool) -> Provenance:
     prompt = plan.video_prompt if video else plan.image_prompt
-    joint: Literal["joint", "per-frame"] = "per-frame" if plan.video_mode == "per-frame" else "joint"
+    mode: Literal["joint", "per-frame"] = "per-frame" if plan.video_mode == "per-frame" else "joint"
     return Provenance(
+        **asdict(plan.info),
+        **_versions(),
         spec=plan.spec,
         mllmqa_version=__version__,
-        **asdict(plan.info),
         preset=plan.preset.name,
         prompt_id=prompt.id,
         prompt_sha256=prompt.sha256,
         view=plan.view.name,
         frame_rule=plan.rule.name if video else None,
-        video_mode=joint if video else None,
-        decoder=decoder,
-        timestamps_s=timestamps_s or (),
-        torch_version=version("torch"),
-        transformers_version=version("transformers"),
+        video_mode=mode if video else None,
+        decoder=shown.decoder,
+        timestamps_s=shown.timestamps_s,
     )

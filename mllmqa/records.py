@@ -13,13 +13,6 @@ from mllmqa.errors import DataError
 from mllmqa.schema import Score, Unscored, read_result
 
 
-def source_key(source: str) -> str:
-    """Return a source's name as one line, the key under which files of results know it."""
-    if "\n" in source or "\r" in source:
-        return source.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return source
-
-
 def columns() -> list[str]:
     """Return the column names of the flat forms (CSV, Parquet), in order."""
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
@@ -36,7 +29,7 @@ _OF_PROVENANCE = ("model", "preset", "prompt_id", "view", "frame_rule", "decoder
 def flat(result: Score | Unscored) -> dict[str, Any]:
     """Return a result as one row with the keys of :func:`columns`; None where it has no such field."""
     row: dict[str, Any] = dict.fromkeys(columns())
-    row.update(source=source_key(result.source), status=result.status, aspect=result.aspect)
+    row.update(source=result.source, status=result.status, aspect=result.aspect)
     if result.media:
         row.update({key: getattr(result.media, key) for key in _OF_MEDIA})
     if isinstance(result, Unscored):

@@ -13,14 +13,14 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mllmqa import media
-from mllmqa.errors import DataError
-from mllmqa.records import columns, read_jsonl, source_key
+from mllmqa.errors import DataError, MediaError
+from mllmqa.media.source import read_path
+from mllmqa.records import columns, read_jsonl
 from mllmqa.schema import Unscored
 
 
 def continue_jsonl(path: Path, spec: str) -> set[str]:
-    """Prepare a JSONL file for appending; return the keys of the sources that it has.
+    """Prepare a JSONL file for appending; return the sources that it has.
 
     Raises:
         DataError: A line is not a record, or was made by another spec.
@@ -32,17 +32,17 @@ def continue_jsonl(path: Path, spec: str) -> set[str]:
         made = result.spec if isinstance(result, Unscored) else result.provenance.spec
         _same_spec(path, made, spec)
         if _still_holds(result.source, result.media.sha256 if result.media else None):
-            keep.add(source_key(result.source))
+            keep.add(result.source)
         else:
             drop = True
     if drop:
-        lines = (r.model_dump_json() + "\n" for r in read_jsonl(path) if source_key(r.source) in keep)
+        lines = (r.model_dump_json() + "\n" for r in read_jsonl(path) if r.source in keep)
         _rewrite(path, lines)
     return keep
 
 
 def continue_csv(path: Path, spec: str) -> set[str]:
-    """Prepare a CSV file for appending; return the keys of the sources that it has.
+    """Prepare a CSV file for appending; return the sources that it has.
 
     Raises:
         DataError: Its columns are not ours, or a row was made by another spec.
@@ -86,8 +86,12 @@ def _still_holds(source: str, sha256: str | None) -> bool:
     """Tell whether a record's input was read then and has the same content now (or cannot be re-read)."""
     if sha256 is None:
         return False
-    path = Path(source)
-    return not path.is_file() or media.sha256_of(path) == sha256
+    if not Path(source).is_file():
+        return True
+    try:
+        return read_path(source).sha256 == sha256
+    except MediaError:
+        return False
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

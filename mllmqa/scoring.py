@@ -12,19 +12,24 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from mllmqa import media, prompts
+from mllmqa import prompts
 from mllmqa.errors import InferenceError, MllmqaError, UsageError, error_line
 from mllmqa.levels import average, distribution
+from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
 from mllmqa.models.load import load_backend
 from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
-from mllmqa.records import source_key
 from mllmqa.schema import Distribution, FrameScore, Score, Unscored
+
+if TYPE_CHECKING:
+    from mllmqa.prepare import Source
+
+    Many = list[Source] | tuple[Source, ...]
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,20 @@ class Input:
     """One input of a run.
 
     Attributes:
-        name: How its record calls it.
         source: What to open; an error where it could not even be found.
+        name: How its record calls it: valid Unicode on one line.
         kind: ``image`` or ``video`` if the user said so, None otherwise.
     """
 
+    source: Source | MllmqaError
     name: str
-    source: media.Source | MllmqaError
     kind: Literal["image", "video"] | None = None
 
-    @property
-    def key(self) -> str:
-        """The name as files of results hold it."""
-        return source_key(self.name)
+    @classmethod
+    def of(cls, source: Source, kind: Literal["image", "video"] | None = None) -> Input:
+        """Return an input named by its path, or by its type where it has none."""
+        path = isinstance(source, str | os.PathLike)
+        return cls(source, printable(source) if path else f"<{type(source).__name__}>", kind)
 
 
 def load(
@@ -80,12 +86,12 @@ class Scorer:
         self.scale = prompts.level_scale()
 
     @overload
-    def score(self, source: media.Source, options: ScoreOptions = ...) -> Score: ...
+    def score(self, source: Source, options: ScoreOptions | None = ...) -> Score: ...
     @overload
-    def score(self, source: Sequence[media.Source], options: ScoreOptions = ...) -> list[Score | Unscored]: ...
+    def score(self, source: Many, options: ScoreOptions | None = ...) -> list[Score | Unscored]: ...
 
     def score(
-        self, source: media.Source | Sequence[media.Source], options: ScoreOptions | None = None
+        self, source: Source | Many, options: ScoreOptions | None = None
     ) -> Score | list[Score | Unscored]:
         """Score one source, or a list of them.
 
@@ -102,9 +108,9 @@ class Scorer:
             MllmqaError: One source could not be scored (a list never raises for its items).
         """
         if isinstance(source, list | tuple):
-            return list(self.stream([Input(media.source_name(s), s) for s in source], options))
+            return list(self.stream([Input.of(one) for one in source], options))
         plan = self.plan(options)
-        ready = prepare(source, media.source_name(source), plan)
+        ready = prepare(source, Input.of(source).name, plan)
         if isinstance(ready, Refused):
             raise ready.error
         answers = self.backend.level_logits(ready.requests, self.scale.words)

@@ -116,7 +116,7 @@ def open_sink(kind: str, path: Path, *, continued: bool, spec: str) -> tuple[Sin
         spec: Of the run to come; a file made by another spec is refused.
 
     Returns:
-        The sink, and the sources that the file already has (see :func:`mllmqa.records.source_key`).
+        The sink, and the sources that the file already has.
 
     Raises:
         UsageError: The file exists and ``continued`` is off, or it cannot be written.

@@ -28,4 +28,6 @@ def scored(source: str, value: float = 3.0, spec: str = SPEC) -> Score:
 
 def unscored(source: str, spec: str = SPEC) -> Unscored:
     """Return a record of an input that could not be opened."""
-    return Unscored(source=source, aspect="quality", reason="not-found", message=f"{source}: no such file", spec=spec)
+    return Unscored(
+        source=source, aspect="quality", reason="not-found", message=f"{source}: no such file", spec=spec
+    )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mllmqa.errors import DataError, UsageError
-from mllmqa.records import columns, flat, read_jsonl, source_key
+from mllmqa.records import columns, flat, read_jsonl
 from mllmqa.schema import Score, Unscored, read_result
 from mllmqa.sinks import journal_of, open_sink
 from tests.records_made import SPEC, scored, unscored
@@ -131,15 +131,6 @@ def test_parquet_rows_hold_the_full_record(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         open_sink("jsonl", tmp_path / "no" / "out.jsonl", continued=False, spec=SPEC)
-
-
-@given(st.text())
-def test_source_keys_are_one_line_and_distinct(name: str) -> None:
-    key = source_key(name)
-    assert "\n" not in key
-    assert "\r" not in key
-    if "\n" not in name and "\r" not in name:
-        assert key == name
 
 
 def test_flat_rows_have_all_columns() -> None:

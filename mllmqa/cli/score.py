@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def score(
 
     scorer = _load(model, device, dtype)
     sink, done = _open(chosen, resume, scorer, options)
-    inputs = itertools.islice((i for i in wanted.inputs() if i.key not in done), limit)
+    inputs = itertools.islice((i for i in wanted.inputs() if i.name not in done), limit)
     with Screen(as_json=as_json, quiet=sink is not None, scale=scale, total=wanted.total(limit, done)) as screen:
         try:
             for result in scorer.stream(inputs, options, workers=workers, batch_size=size):
@@ -100,23 +101,23 @@ class _Wanted:
         from mllmqa import media
         from mllmqa.scoring import Input
 
-        for kind, names in (("image", self._images), ("video", self._videos)):
-            for name in names:
-                yield Input(name, name, kind)
+        yield from (Input.of(name, "image") for name in self._images)
+        yield from (Input.of(name, "video") for name in self._videos)
         for path in self._paths:
             if path == "-":
-                yield Input("-", sys.stdin.buffer)
-            else:
-                for item in media.gather([path]):
-                    yield Input(item.source, item.error or item.source)
+                yield Input(sys.stdin.buffer, "-")
+                continue
+            for item in media.gather([path]):
+                named = Input.of(item.source)
+                yield named if item.error is None else replace(named, source=item.error)
         if self._from_file is not None:
-            yield from (Input(name, name) for name in _lines(self._from_file))
+            yield from (Input.of(name) for name in _lines(self._from_file))
 
     def total(self, limit: int | None, done: set[str]) -> int | None:
         """Count the inputs to come for the progress bar; None if stdin names them."""
         if self._from_file == "-" or "-" in self._paths or not sys.stderr.isatty():
             return None
-        count = sum(1 for item in self.inputs() if item.key not in done)
+        count = sum(1 for item in self.inputs() if item.name not in done)
         return min(count, limit) if limit else count
 
 
@@ -140,8 +141,13 @@ def _batch_size(text: str) -> int | None:
 
 
 def _load(model: str, device: str, dtype: str) -> Scorer:
+    from transformers.utils import logging
+
+    from mllmqa.models.presets import DEFAULT_MODEL
     from mllmqa.scoring import load
 
+    if model == DEFAULT_MODEL or not sys.stderr.isatty():
+        logging.disable_progress_bar()
     return load(model, device=device, dtype=dtype)
 
 

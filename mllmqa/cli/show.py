@@ -64,7 +64,7 @@ class Screen:
             self.unscored += 1
             message = result.message
             named = message if message.startswith(result.source) else f"{result.source}: {message}"
-            self._err.print(Text(f"unscored: {_printable(named)}"))
+            self._err.print(Text(f"unscored: {named}"))
         else:
             self.scored += 1
         if self._json:
@@ -83,7 +83,7 @@ class Screen:
         if not self._header_shown:
             self._header_shown = True
             self._out.print(Text(f"{'score':>6}   {'± std':>6}  {'level':<10}{'':<{_BAR_WIDTH}}  file", "bold"))
-        self._out.print(self._row(result.value, result.std, _printable(result.source)))
+        self._out.print(self._row(result.value, result.std, result.source))
         for frame in result.frames or ():
             self._out.print(self._row(frame.value, frame.std, f"  at {frame.timestamp_s:.3f} s"))
 
@@ -103,8 +103,3 @@ class Screen:
             extra = f", {already} already in the file" if already else ""
             self._err.print(f"scored {self.scored}, unscored {self.unscored}{extra}")
         return EXIT_UNSCORED if self.unscored else EXIT_OK
-
-
-def _printable(text: str) -> str:
-    """Make control characters of a file name visible, so that it cannot steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
