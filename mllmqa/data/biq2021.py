@@ -1,6 +1,6 @@
 """Reader of BIQ2021 (Ahmed & Asif, J. Electronic Imaging 31(5), 2022): 12,000 photos with a MOS in 0..1.
 
-The folder is a checkout of the public repository `nisarahmedrana/BIQ2021`: `Images/` and one CSV per official split.
+The folder is a checkout of the public repository `nisarahmedrana/BIQ2021`: `Images/` and one CSV per split.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def _at(table: tuple[float, ...], severity: float) -> float:
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
 def _recode(pixels: Pixels, fmt: str, quality: int) -> Pixels:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,11 @@ class Plan:
         return self.folder / f"{self.name}.pt"
 
 
+def weighted(losses: Losses, weights: Mapping[str, float]) -> Losses:
+    """Each loss times its weight; KeyError when one has no weight."""
+    return {name: weights[name] * value for name, value in losses.items()}
+
+
 def rate(step: int, steps: int, warmup: int) -> float:
     """Learning-rate factor in 0..1: linear warm-up, then half a cosine (Loshchilov & Hutter, ICLR 2017)."""
     if step < warmup:
@@ -58,7 +62,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -104,14 +108,15 @@ def fit(
         parts = losses(batch)
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
         optimizer.step()
         schedule.step()
         meter.add(step + 1, parts)
         if (step + 1) % plan.save_every == 0 and step + 1 < plan.steps:
             save_atomically(
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, plan.checkpoint
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1},
+                plan.checkpoint,
             )
     save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
 

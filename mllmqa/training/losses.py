@@ -37,7 +37,8 @@ def soft_levels(mean: Tensor, sigma: float, scores: Tensor) -> Tensor:
     alpha = torch.where(flat, 1 / norm, (total - mean * count) / safe)
     beta = torch.where(flat, torch.zeros_like(det), (norm * mean - first) / safe)
     fixed = (alpha[:, None] * mass + beta[:, None]).clamp_min(0)
-    return (fixed / fixed.sum(1, keepdim=True)).to(kind)
+    result: Tensor = (fixed / fixed.sum(1, keepdim=True)).to(kind)
+    return result
 
 
 def expectation(logits: Tensor, scores: Tensor) -> Tensor:
@@ -56,7 +57,8 @@ def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:
     scale = p.norm() * t.norm()
     if float(scale.detach()) < 1e-8:
         return prediction.sum() * 0.0
-    return 1 - (p * t).sum() / scale
+    correlation: Tensor = (p * t).sum() / scale
+    return 1 - correlation
 
 
 def rank_loss(better: Tensor, worse: Tensor, margin: Tensor | float = 0.0) -> Tensor:
@@ -80,7 +82,8 @@ def fidelity_loss(difference: Tensor, probability: Tensor, sigma: float = 1.0) -
     """
     p = torch.special.ndtr(difference / sigma).clamp(1e-6, 1 - 1e-6)
     t = probability
-    return (1 - (p * t + 1e-12).sqrt() - ((1 - p) * (1 - t) + 1e-12).sqrt()).mean()
+    overlap: Tensor = (p * t + 1e-12).sqrt() + ((1 - p) * (1 - t) + 1e-12).sqrt()
+    return 1 - overlap.mean()
 
 
 def coverage(logits: Tensor, level_ids: Tensor) -> Tensor:

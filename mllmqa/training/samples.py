@@ -100,7 +100,7 @@ class MixtureBatches(Dataset[Batch]):
 
     def _pair(self, side: int, rng: np.random.Generator) -> tuple[Pixels, Pixels, int, float, float]:
         """Lighter crop, heavier crop, kind (≥ 1), and their severities (0 = untouched)."""
-        source = read_rgb(self.mixture.sources[rng.integers(len(self.mixture.sources))])
+        source = read_rgb(self.mixture.sources[int(rng.integers(len(self.mixture.sources)))])
         crop = random_crop(source, side, rng.choice((1.0, 1.0, 1.5)), rng)
         kind = int(rng.integers(len(distortions.NAMES)))
         low = 0.0 if rng.random() < 0.4 else float(rng.uniform(1, 4))
@@ -132,3 +132,28 @@ def random_crop(image: Image.Image, side: int, scale: float, rng: np.random.Gene
     if rng.random() < 0.5:
         part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.asarray(part)
+
+
+def make_smoke_set(folder: Path, seed: int, photos: int = 16, side: int = 512) -> Path:
+    """Write a tiny made-up data set in BIQ2021's layout: gratings, blurred or not, with a MOS to match.
+
+    Returns:
+        The folder: `Images/` and both label files, `photos` rows each, the second set unlike the first.
+    """
+    images = folder / "Images"
+    images.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[0:side, 0:side] / side
+    for split, prefix in (("Train", "a"), ("Test", "b")):
+        lines = ["Image Name,MOS"]
+        for number in range(photos):
+            rng = np.random.default_rng([seed, ord(prefix), number])
+            waves = [np.sin((x * a + y * b) * 2 * np.pi) for a, b in rng.uniform(-40, 40, (3, 2))]
+            flat = rng.uniform(60, 200, 3) + 50 * np.stack(waves, axis=-1)
+            flat[side // 4 : side // 2, : int(rng.integers(side // 4, side))] += rng.uniform(-60, 60)
+            pixels = np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8)
+            severity = 1 + 4 * number / (photos - 1)
+            pixels = distortions.apply("defocus_blur", pixels, severity, rng) if number % 4 else pixels
+            Image.fromarray(pixels).save(images / f"{prefix}{number}.jpg", quality=92)
+            lines.append(f"{prefix}{number}.jpg,{0.9 - 0.15 * severity if number % 4 else 0.9:.4f}")
+        (folder / f"{split} (Images and MOS).csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder

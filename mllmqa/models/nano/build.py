@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
+
+from mllmqa.errors import ModelLoadError
+from mllmqa.models.torchvision_shim import ensure_torchvision
+
+ensure_torchvision()  # before any model class of transformers is imported
+
+from transformers import (  # noqa: E402
     CLIPImageProcessorPil,
     LlamaConfig,
     LlavaConfig,
@@ -21,10 +27,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mllmqa.errors import ModelLoadError
-from mllmqa.models.nano import register
-from mllmqa.models.nano.configuration import NanoVisionConfig
-from mllmqa.models.nano.vision import NanoVisionModel
+from mllmqa.models.nano import register  # noqa: E402
+from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
+from mllmqa.models.nano.vision import NanoVisionModel  # noqa: E402
+from mllmqa.models.presets import MARKER_FILE  # noqa: E402
 
 PAD, BOS, EOS, IMAGE = "<pad>", "<s>", "</s>", "<image>"
 
@@ -140,6 +146,8 @@ def build_model(
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
     """Write half-precision weights, with a configuration that says float32: they are meant to be computed so.
 
+    The marker file makes `mllmqa score --model FOLDER` ask the way nano was trained.
+
     The model in memory is left as it was.
     """
     half = {
@@ -149,6 +157,8 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
     }
     model.save_pretrained(folder, state_dict=half)
     processor.save_pretrained(folder)
+    (folder / MARKER_FILE).write_text(json.dumps({"preset": "nano"}) + "\n")
+    (folder / "model.safetensors").chmod(0o644)  # saved for the owner only
     path = folder / "config.json"
     config = json.loads(path.read_text())
     for part in (config, config["text_config"], config["vision_config"]):

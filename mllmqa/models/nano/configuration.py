@@ -1,15 +1,19 @@
-"""Configuration of nano's vision tower (a `transformers` config, so it lives inside `LlavaConfig.vision_config`)."""
+"""Configuration of nano's vision tower, what `LlavaConfig.vision_config` holds."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from transformers import PreTrainedConfig
+from mllmqa.models.torchvision_shim import ensure_torchvision
+
+ensure_torchvision()  # before any model class of transformers is imported
+
+from transformers import PreTrainedConfig  # noqa: E402
 
 MODEL_TYPE = "mllmqa_nano_vision"
 
 
-class NanoVisionConfig(PreTrainedConfig):
+class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers is not typed here
     """Shape of the tower.
 
     Args:

@@ -9,14 +9,20 @@ global tokens, average pooling gives the local ones. Nothing depends on the inpu
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from mllmqa.models.nano.configuration import NanoVisionConfig
+from mllmqa.models.torchvision_shim import ensure_torchvision
+
+ensure_torchvision()  # before any model class of transformers is imported
+
+from transformers import PreTrainedModel  # noqa: E402
+from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
+
+from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 
 BLOCK = 8
 STRIDE = 4
@@ -42,6 +48,9 @@ def luma_chroma_matrix() -> Tensor:
 class DctStem(nn.Module):
     """Pixels (B, 3, H, W) in -1..1 → (B, stage_channels[0], ~H/4, ~W/4)."""
 
+    ycbcr: Tensor
+    dct: Tensor
+
     def __init__(self, config: NanoVisionConfig) -> None:
         super().__init__()
         self.register_buffer("ycbcr", luma_chroma_matrix(), persistent=False)
@@ -53,7 +62,8 @@ class DctStem(nn.Module):
         self.mix_norm = nn.BatchNorm2d(config.stage_channels[0])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        y, cb, cr = F.conv2d(pixels, self.ycbcr.to(pixels.dtype)).split(1, dim=1)
+        """Coefficients and learned maps, normalised and mixed."""
+        y, cb, cr = F.conv2d(pixels, self.ycbcr.to(pixels.dtype)).chunk(3, dim=1)
         dct = self.dct.to(pixels.dtype) * HALF_RANGE
         chroma = dct[: self.chroma]
         maps = [self._log(F.conv2d(y, dct, stride=STRIDE))]
@@ -81,6 +91,7 @@ class Residual(nn.Module):
         self.project = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
         out = F.relu(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
         if self.stride > 1:
@@ -94,7 +105,7 @@ def mean_and_std(maps: Tensor) -> Tensor:
     return torch.cat([mean, (var + 1e-4).sqrt()], dim=1)
 
 
-class NanoVisionModel(PreTrainedModel):
+class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
     """The tower: pixel_values (B, 3, H, W) float in -1..1 → (B, global_tokens + patch_grid², hidden_size).
 
     `pooler_output` is the global tokens side by side, (B, global_tokens * hidden_size): what the training heads
@@ -106,7 +117,7 @@ class NanoVisionModel(PreTrainedModel):
     base_model_prefix = "nano_vision"
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    _no_split_modules = ["Residual"]
+    _no_split_modules: ClassVar[list[str]] = ["Residual"]
 
     def __init__(self, config: NanoVisionConfig) -> None:
         super().__init__(config)
@@ -167,6 +178,7 @@ class NanoVisionModel(PreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: object,
     ) -> BaseModelOutputWithPooling:
+        """See the class; `hidden_states` holds the output tokens only, whatever is asked for."""
         middle, deep = self.maps(pixel_values)
         globals_ = self.pooled_hidden(middle, deep)
         grid = self.config.patch_grid

@@ -1,0 +1,57 @@
+"""The label reader: right rows in, and errors that name file, line and field."""
+
+from pathlib import Path
+
+import pytest
+
+from mllmqa.data.biq2021 import read_split
+from mllmqa.errors import DataError
+
+FILE = "Train (Images and MOS).csv"
+
+
+def made(tmp_path: Path, text: str, images: tuple[str, ...] = ("a.jpg", "b (1).JPG")) -> Path:
+    (tmp_path / "Images").mkdir()
+    for name in images:
+        (tmp_path / "Images" / name).touch()
+    (tmp_path / FILE).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_reads_rows_in_order_with_trailing_columns_and_another_case(tmp_path: Path) -> None:
+    folder = made(tmp_path, "Image Name,MOS,,\nb (1).jpg,0.25,,\na.jpg,1,,\n,,,\n")
+    rows = read_split(folder, "train")
+    assert [(row.name, row.mos, row.level) for row in rows] == [("b (1).jpg", 0.25, 2.0), ("a.jpg", 1.0, 5.0)]
+    assert rows[0].path.name == "b (1).JPG"
+    assert all(row.path.exists() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field"),
+    [
+        ("Name,MOS\na.jpg,1\n", "line 1", "header"),
+        ("Image Name,MOS\na.jpg\n", "line 2", "MOS is missing"),
+        ("Image Name,MOS\na.jpg,x\n", "line 2", "MOS is 'x'"),
+        ("Image Name,MOS\na.jpg,nan\n", "line 2", "MOS is 'nan'"),
+        ("Image Name,MOS\na.jpg,1.01\n", "line 2", "MOS is '1.01'"),
+        ("Image Name,MOS\na.jpg,1\nc.jpg,1\n", "line 3", "no file 'c.jpg'"),
+        ("Image Name,MOS\na.jpg,1\na.jpg,1\n", "line 3", "repeated"),
+    ],
+)
+def test_errors_name_line_and_field(tmp_path: Path, text: str, line: str, field: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_split(made(tmp_path, text), "train")
+    assert FILE in str(caught.value)
+    assert line in str(caught.value)
+    assert field in str(caught.value)
+
+
+def test_missing_things(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such label file"):
+        read_split(tmp_path, "test")
+    (tmp_path / FILE).write_text("Image Name,MOS\n", encoding="utf-8")
+    with pytest.raises(DataError, match="no such folder"):
+        read_split(tmp_path, "train")
+    (tmp_path / "Images").mkdir()
+    with pytest.raises(DataError, match="no rows"):
+        read_split(tmp_path, "train")
