@@ -156,7 +156,7 @@ def prepare(
         opened = media.open_media(source, name=name)
         info = opened.info
         if kind not in (None, info.kind):
-            raise MediaFormatError(f"this is a {info.kind} ({info.format})", where=name, expected=f"a {kind}")
+            raise MediaFormatError(f"this is a {info.kind} ({info.format})", where=name, expected=f"{kind} content")
         return (_prepare_video if info.kind == "video" else _prepare_image)(opened, name, plan)
     except MllmqaError as error:
         return Refused(name, error, info)

@@ -90,26 +90,28 @@ class FrameScore(Distribution):
     timestamp_s: float
 
 
-class Score(Distribution):
+class _Head(Record):
+    schema_version: int = SCHEMA_VERSION
+    status: str
+    source: str
+    """Name of the input: valid Unicode on one line."""
+    aspect: str
+
+
+class Score(Distribution, _Head):
     """A scored input."""
 
-    schema_version: int = SCHEMA_VERSION
     status: Literal["scored"] = "scored"
-    source: str
-    aspect: str
     frames: tuple[FrameScore, ...] | None = None
     """Per-frame scores, where asked for."""
     media: Media
     provenance: Provenance
 
 
-class Unscored(Record):
+class Unscored(_Head):
     """An input that could not be scored, and why."""
 
-    schema_version: int = SCHEMA_VERSION
     status: Literal["unscored"] = "unscored"
-    source: str
-    aspect: str
     reason: str
     """Stable short name: the ``code`` of the error (see :mod:`mllmqa.errors`)."""
     message: str

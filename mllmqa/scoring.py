@@ -147,7 +147,7 @@ class Scorer:
             sources: The inputs.
             options: As for :meth:`score`.
             workers: Decode threads; default: one per core, at most 8.
-            batch_size: Requests per forward pass; default 8 on the CPU, 16 elsewhere (halved when the
+            batch_size: Requests per forward pass; default 4 on the CPU, 16 elsewhere (halved when the
                 GPU's memory does not hold them).
 
         Raises:
@@ -156,7 +156,7 @@ class Scorer:
         plan = self.plan(options)
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
-        size = batch_size or (8 if self.backend.info.device == "cpu" else 16)
+        size = batch_size or (4 if self.backend.info.device == "cpu" else 16)
         waiting: list[Prepared | Refused] = []
         for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1)):
             waiting.append(ready)

@@ -53,7 +53,7 @@ _register()
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit code."""
     try:
-        app()
+        app(prog_name="mllmqa")
     except MllmqaError as error:
         print(f"mllmqa: {error_line(error)}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
