@@ -133,10 +133,16 @@ def inspect(encoded: Encoded, limits: Limits, known: str | None) -> VideoHead:
         limits.check(frame.width, frame.height, encoded.name)
         with open_container(encoded) as container:
             stream = video_stream(container, encoded.name)
-            index = build_index(container, stream, frame.pts, encoded.name)
+            index = build_index(container, stream, frame.pts, encoded.name, is_short=_riff_is_short(encoded))
         return VideoHead(*head, frame.width, frame.height, orientation_of_frame(frame), index)
     except (FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise _unreadable(encoded.name, known, error) from error
+
+
+def _riff_is_short(encoded: Encoded) -> bool:
+    """Tell whether an AVI file has fewer bytes than its first RIFF chunk says (0: written live, unknown)."""
+    declared = int.from_bytes(encoded.head[4:8], "little") if encoded.head[:4] == b"RIFF" else 0
+    return declared not in (0, 0xFFFFFFFF) and declared + 8 > encoded.size_bytes
 
 
 def _head(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ video whose sound starts earlier is later than 0. Packets outside an edit list a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ class VideoIndex:
         keyframes: bool, N values: decoding can start here.
         fps: Average frames per second; None where there is only one frame without a rate.
         duration_s: End of the last frame.
-        pts: int64, N presentation stamps in units of the container, or None where it has none
-            (raw streams, some AVI): then frames are counted and times are number ÷ fps.
+        pts: int64, N presentation stamps in units of the container, or None where frames are to be counted:
+            raw streams (whose times are number ÷ fps) and AVI.
     """
 
     timestamps_s: NDArray[np.float64]
@@ -110,7 +110,9 @@ def _end_of_all_streams_s(container: InputContainer) -> float:
     return end - (container.start_time or 0) / 1e6
 
 
-def build_index(container: InputContainer, stream: VideoStream, first_pts: int | None, name: str) -> VideoIndex:
+def build_index(
+    container: InputContainer, stream: VideoStream, first_pts: int | None, name: str, *, is_short: bool = False
+) -> VideoIndex:
     """Index a freshly opened container.
 
     Args:
@@ -118,6 +120,7 @@ def build_index(container: InputContainer, stream: VideoStream, first_pts: int |
         stream: The video stream to index.
         first_pts: Stamp of the first frame that the decoder gave: packets before it are never shown.
         name: For messages.
+        is_short: The file is known to have fewer bytes than its header says.
 
     Raises:
         MediaCorruptError: No packets, or the file is cut off in the middle.
@@ -128,8 +131,10 @@ def build_index(container: InputContainer, stream: VideoStream, first_pts: int |
     rate = stream.average_rate or stream.base_rate
     index = _by_count(packets, rate)
     if None not in packets.pts:
-        index = _by_pts(packets, stream, container.start_time, first_pts)
-    if _is_cut_off(container, stream, packets, index.duration_s):
+        avi = container.format.name == "avi"  # its stamps are in stored order: only their set is right
+        index = _by_pts(packets, stream, container.start_time, None if avi else first_pts)
+        index = replace(index, pts=None) if avi else index
+    if is_short or _is_cut_off(container, stream, packets, index.duration_s):
         declared = len(stream.index_entries) or stream.frames
         of = f" of {declared}" if declared > len(index) else ""
         raise MediaCorruptError(

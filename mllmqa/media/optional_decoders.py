@@ -13,6 +13,8 @@ from mllmqa.media.pixels import Frame
 from mllmqa.media.probe import OpenMedia, encoded_bytes, video_index
 
 TOLERANCE_S = 2e-3
+DECORD_FORMATS = ("mp4", "mov", "matroska", "webm", "avi")
+"""In others, transport streams for one, decord 0.6 fills in neighbouring frames without an error."""
 
 
 def torchcodec_name() -> str:
@@ -76,6 +78,10 @@ def decode_with_decord(media: OpenMedia, wanted: list[int], threads: int) -> Fra
         raise MissingExtraError("decord", extra="decord", purpose="decoding with decord") from error
 
     encoded = encoded_bytes(media)
+    if media.info.format not in DECORD_FORMATS:
+        raise MediaFormatError(
+            f"decord is not exact on {media.info.format} files", where=media.info.name, hint="use the decoder auto"
+        )
     decord.logging.set_level(decord.logging.QUIET)
     source: Any = encoded.path or io.BytesIO(encoded.data or b"")
     try:
