@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from scipy import stats
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from mllmqa import prompts
 from mllmqa.data import biq2021, distortions, duplicates
+from mllmqa.evaluation.stats import plcc, srcc
 from mllmqa.levels import distribution
 from mllmqa.models.base import Request
 from mllmqa.models.load import load_backend
@@ -42,7 +43,7 @@ from mllmqa.models.presets import resolve
 from mllmqa.schema import Distribution
 from mllmqa.training import losses
 from mllmqa.training.features import cached
-from mllmqa.training.language import LanguageBatches, LanguagePlan, language_losses
+from mllmqa.training.language import LanguageBatch, LanguageBatches, LanguagePlan, language_losses
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
 from mllmqa.training.samples import Batch, Mixture, MixtureBatches, make_smoke_set, read_rgb
 
@@ -170,21 +171,23 @@ def train_language(rows: Rows, config: Config, out: Path) -> tuple[Any, Any]:
     if is_done(plan):
         model.load_state_dict(load_state(plan.checkpoint)["model"])
         return model.eval(), processor
-    paths = [row.path for row in rows]
+    kept = rows[:: stage["every"]]
+    paths = [row.path for row in kept]
     views = {
         view: cached(out / "features", view, encoder, chosen, view, stage["crop"], config["seed"])
-        for view, chosen in (("full", paths), ("crop", paths), ("distorted", paths[::3]))
+        for view, chosen in (("full", paths), ("crop", paths), ("distorted", paths[::2]))
     }
-    data = LanguageBatches(how, processor, views, np.array([row.level for row in rows], dtype=np.float32))
+    data = LanguageBatches(how, processor, views, np.array([row.level for row in kept], dtype=np.float32))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=stage["rate"], weight_decay=config["weight_decay"])
-    fit(
-        plan,
-        model,
-        optimizer,
-        lambda start: map(data, range(start, plan.steps)),
-        lambda batch: weighted(language_losses(model, batch, data.words, SCORES), stage["weights"]),
-    )
+
+    def batches(start: int) -> Iterator[LanguageBatch]:
+        return map(data, range(start, plan.steps))
+
+    def step(batch: LanguageBatch) -> Losses:
+        return weighted(language_losses(model, batch, data.words, SCORES), stage["weights"])
+
+    fit(plan, model, optimizer, batches, step)
     return model.eval(), processor
 
 
@@ -209,12 +212,8 @@ def predict(folder: Path, rows: Rows, batch: int = 8) -> tuple[np.ndarray, float
 def figures(scores: np.ndarray, rows: Rows) -> dict[str, float]:
     """Rank and linear correlation with the MOS, and the mean absolute error in levels."""
     truth = np.array([row.level for row in rows])
-    return {
-        "n": len(rows),
-        "srcc": round(float(stats.spearmanr(scores, truth)[0]), 4),
-        "plcc": round(float(stats.pearsonr(scores, truth)[0]), 4),
-        "mae_levels": round(float(np.abs(scores - truth).mean()), 4),
-    }
+    found = {"srcc": srcc(scores, truth), "plcc": plcc(scores, truth), "mae": float(np.abs(scores - truth).mean())}
+    return {"n": len(rows)} | {name: round(value, 4) for name, value in found.items()}
 
 
 def report(folder: Path, data: Path, validation: Rows, out: Path) -> None:

@@ -20,6 +20,7 @@ from mllmqa.models.torchvision_shim import ensure_torchvision
 ensure_torchvision()  # before any model class of transformers is imported
 
 from transformers import PreTrainedModel  # noqa: E402
+from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
@@ -138,19 +139,22 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        """Only through transformers' functions: they leave alone what was loaded from a file."""
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=self.config.initializer_range)
-            nn.init.zeros_(module.bias)
+            init.normal_(module.weight, std=self.config.initializer_range)
+            init.zeros_(module.bias)
         elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
         if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
+            init.zeros_(module.running_mean)
+            init.ones_(module.running_var)
+            init.zeros_(module.num_batches_tracked)
         if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
-            module.ycbcr.copy_(luma_chroma_matrix())
-            module.dct.copy_(dct_filters())
+            init.copy_(module.ycbcr, luma_chroma_matrix())
+            init.copy_(module.dct, dct_filters())
 
     def maps(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Feature maps of the last two stages: (B, C3, ~H/16, ~W/16) and (B, C4, ~H/32, ~W/32)."""
