@@ -30,6 +30,7 @@ def score(paths: list[str], model: str, out: Path) -> None:
 
 
 def main() -> None:
+    """Run the recipe; see the module docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="checkout of nisarahmedrana/BIQ2021")
     parser.add_argument("--model", default="nano")

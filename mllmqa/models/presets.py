@@ -117,7 +117,7 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
     if name in known and known[name].weights is not None:
         return _from_preset(known[name], revision)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return ModelSource(name, _preset_of(folder), str(folder.resolve()), local=True)
     looks_like_path = name.startswith((".", "/", "~")) or folder.is_absolute()
     if _HUB_ID.fullmatch(name) and not looks_like_path:

@@ -1,0 +1,108 @@
+"""Loading: only what fits completely is loaded; everything else is one clear line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mllmqa.errors import ModelLoadError, UsageError
+from mllmqa.models.load import load_backend, pick_device, weights_sha256
+from mllmqa.models.presets import resolve
+from tests import tiny_models
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return tiny_models.build("llava", tmp_path / "tiny")
+
+
+def _load(folder: Path, **options: str) -> object:
+    return load_backend(resolve(str(folder)), **{"device": "cpu", **options})
+
+
+def _drop_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights.pop(sorted(weights)[0])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _add_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({**weights, "stray.weight": torch.zeros(2)}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _pickle_only(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def _cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _remote_code(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = "unheard_of"
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForImageTextToText": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text("raise SystemExit('remote code was run')")
+
+
+def _no_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def _broken_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_drop_a_weight, "1 missing keys in its weights"),
+        (_add_a_weight, r"1 unexpected keys in its weights: stray\.weight"),
+        (_pickle_only, r"cannot be loaded.*\*\.safetensors"),
+        (_cut_weights, "cannot be loaded"),
+        (_remote_code, "without remote code"),
+        (_no_template, "no chat template"),
+        (_broken_config, "cannot be loaded"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(spoil: Callable[[Path], None], message: str, tiny: Path) -> None:
+    spoil(tiny)
+    with pytest.raises(ModelLoadError, match=message) as caught:
+        _load(tiny)
+    assert "\n" not in str(caught.value)
+    assert str(tiny) in str(caught.value)
+
+
+def test_identity_goes_into_provenance(tiny: Path) -> None:
+    info = load_backend(resolve(str(tiny)), device="cpu", dtype="bfloat16").info
+    assert (info.dtype, info.device, info.model) == ("bfloat16", "cpu", str(tiny))
+    assert info.weights_sha256 == hashlib.sha256((tiny / "model.safetensors").read_bytes()).hexdigest()
+    assert info.image_processor == "CLIPImageProcessorPil"
+
+
+def test_auto_is_float32_on_the_cpu(tiny: Path) -> None:
+    assert load_backend(resolve(str(tiny)), device="cpu").info.dtype == "float32"
+
+
+def test_weights_hash_covers_all_shards_in_name_order(tmp_path: Path) -> None:
+    (tmp_path / "b.safetensors").write_bytes(b"two")
+    (tmp_path / "a.safetensors").write_bytes(b"one")
+    (tmp_path / "c.bin").write_bytes(b"not counted")
+    assert weights_sha256(tmp_path) == hashlib.sha256(b"onetwo").hexdigest()
+
+
+def test_devices_and_dtypes_that_are_not_here(tiny: Path) -> None:
+    with pytest.raises(UsageError, match="device 'cuda:99'"):
+        pick_device("cuda:99")
+    with pytest.raises(UsageError, match="float32"):
+        _load(tiny, dtype="float8")

@@ -1,0 +1,96 @@
+"""What `--model` can name: presets, folders, hub ids; malformed files are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mllmqa import media, prompts
+from mllmqa.errors import ModelLoadError, UnknownNameError
+from mllmqa.models import presets
+
+
+def test_every_preset_names_things_that_exist() -> None:
+    for preset in presets.presets().values():
+        for prompt in preset.aspects.values():
+            assert prompt in prompts.names()
+        assert media.parse_view(preset.view).name == preset.view
+        assert media.parse_rule(preset.video.frames).name == preset.video.frames
+        assert preset.licence.weights
+
+
+def test_the_default_is_on_this_machine_and_hub_models_are_not() -> None:
+    known = presets.presets()
+    assert presets.on_this_machine(known[presets.DEFAULT_MODEL])
+    assert not presets.on_this_machine(known["llava-1.5"])
+    assert not presets.on_this_machine(known[presets.GENERIC_PRESET])
+
+
+def test_a_preset_name_comes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert presets.resolve("nano").preset.name == "nano"
+    with pytest.raises(ModelLoadError, match=r"config\.json"):
+        presets.resolve("./nano")
+
+
+def test_a_folder_gets_the_generic_preset_or_the_one_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert presets.resolve(str(tmp_path)).preset.name == presets.GENERIC_PRESET
+    (tmp_path / presets.MARKER_FILE).write_text('{"preset": "nano"}')
+    found = presets.resolve(str(tmp_path))
+    assert (found.preset.name, found.local, found.location) == ("nano", True, str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"preset": "none such"}', '{"name": "nano"}'])
+def test_a_malformed_marker_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / presets.MARKER_FILE).write_text(text)
+    with pytest.raises(ModelLoadError, match=presets.MARKER_FILE):
+        presets.resolve(str(tmp_path))
+
+
+def test_hub_ids() -> None:
+    known = presets.resolve("llava-hf/llava-1.5-7b-hf", revision="abc")
+    assert (known.preset.name, known.local, known.revision) == ("llava-1.5", False, "abc")
+    other = presets.resolve("someone/some-model_1.0")
+    assert other.preset.name == presets.GENERIC_PRESET
+
+
+@pytest.mark.parametrize("name", ["nanno", "a/b/c", "../x/y", "/no/such/folder", "", "generic"])
+def test_what_cannot_be_named(name: str) -> None:
+    with pytest.raises(UnknownNameError, match="mllmqa models"):
+        presets.resolve(name)
+
+
+def test_the_nearest_name_is_offered() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'qwen3-vl'"):
+        presets.resolve("qwen3vl")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name: nano": "name: other"}, "name is 'other'"),
+        ({"view:": "vieww:"}, "vieww"),
+        ({"mode: per-frame": "mode: sometimes"}, "mode"),
+        ({"name: nano": "name: [nano"}, "malformed preset"),
+    ],
+)
+def test_malformed_presets_name_file_and_field(
+    change: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(presets.__file__).parent / "presets"
+    text = (folder / "nano.yaml").read_text(encoding="utf-8")
+    for old, new in change.items():
+        text = text.replace(old, new)
+    (tmp_path / "nano.yaml").write_text(text)
+    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    presets.presets.cache_clear()
+    try:
+        with pytest.raises(ModelLoadError, match=message) as caught:
+            presets.presets()
+        assert "nano.yaml" in str(caught.value)
+    finally:
+        presets.presets.cache_clear()
