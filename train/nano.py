@@ -19,7 +19,6 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,21 @@ import yaml
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+import mllmqa
 from mllmqa import prompts
 from mllmqa.data import biq2021, distortions, duplicates
+from mllmqa.errors import DataError
 from mllmqa.evaluation.stats import plcc, srcc
-from mllmqa.levels import distribution
-from mllmqa.models.base import Request
-from mllmqa.models.load import load_backend
 from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
-from mllmqa.models.presets import resolve
-from mllmqa.schema import Distribution
+from mllmqa.schema import Score
 from mllmqa.training import losses
 from mllmqa.training.features import cached
 from mllmqa.training.language import LanguageBatch, LanguageBatches, LanguagePlan, language_losses
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
-from mllmqa.training.samples import Batch, Mixture, MixtureBatches, make_smoke_set, read_rgb
+from mllmqa.training.samples import Batch, Mixture, MixtureBatches, make_smoke_set
 
 log = logging.getLogger("nano")
 CONFIGS = Path(__file__).parent / "configs"
@@ -194,42 +191,28 @@ def train_language(rows: Rows, config: Config, out: Path) -> tuple[Any, Any]:
 # ---------------------------------------------------------------- figures, through the level tokens
 
 
-def predict(folder: Path, rows: Rows, batch: int = 8) -> tuple[np.ndarray, float]:
-    """Scores (n,) 1..5 of whole photos by the saved model, as `mllmqa score` asks it, and the mean coverage."""
-    backend, scale = load_backend(resolve(str(folder)), device="cpu"), prompts.level_scale()
-    prompt = prompts.render(prompts.load("score/quality"), medium="image")
-
-    def some(part: Rows) -> list[Distribution]:
-        requests = [Request(prompt, (np.asarray(read_rgb(row.path)),)) for row in part]
-        return [distribution(a.logits, a.log_z, scale) for a in backend.level_logits(requests, scale.words)]
-
-    with ThreadPoolExecutor(2) as pool:
-        parts = pool.map(some, (rows[i : i + batch] for i in range(0, len(rows), batch)))
-        found = [one for part in parts for one in part]
-    return np.array([one.value for one in found]), float(np.mean([one.coverage for one in found]))
-
-
-def figures(scores: np.ndarray, rows: Rows) -> dict[str, float]:
-    """Rank and linear correlation with the MOS, and the mean absolute error in levels."""
-    truth = np.array([row.level for row in rows])
+def figures(results: list[Score], rows: Rows) -> dict[str, float]:
+    """Rank and linear correlation with the MOS, mean absolute error in levels, mean coverage of the level words."""
+    scores, truth = np.array([one.value for one in results]), np.array([row.level for row in rows])
     found = {"srcc": srcc(scores, truth), "plcc": plcc(scores, truth), "mae": float(np.abs(scores - truth).mean())}
+    found["coverage"] = float(np.mean([one.coverage for one in results]))
     return {"n": len(rows)} | {name: round(value, 4) for name, value in found.items()}
 
 
 def report(folder: Path, data: Path, validation: Rows, out: Path) -> None:
-    """Load what was saved and measure it on validation and official test rows."""
-    test, result = biq2021.read_split(data, "test"), dict[str, Any]()
-    scores, result["validation_coverage"] = predict(folder, validation)
-    result["validation"] = figures(scores, validation)
-    scores, result["test_coverage"] = predict(folder, test)
-    result["test"] = figures(scores, test)
+    """Score validation and official test rows with what was saved, as a user would."""
+    scorer = mllmqa.load(str(folder), device="cpu")
+    test = biq2021.read_split(data, "test")
+    checked = [one for one in scorer.score([row.path for row in validation + test]) if isinstance(one, Score)]
+    if len(checked) < len(validation) + len(test):
+        raise DataError("some photos could not be scored", where=data)
+    scores = checked[len(validation) :]
+    result = {"validation": figures(checked[: len(validation)], validation), "test": figures(scores, test)}
     hashes = duplicates.hash_files(row.path for row in test)
     for threshold in (6, 8, 10, 12):
         near = duplicates.near_duplicates(hashes, np.load(out / "train_hashes.npy"), threshold=threshold)
         kept = np.flatnonzero(~near)
-        result[f"test_without_duplicates_{threshold}"] = figures(scores[kept], [test[i] for i in kept])
-    lines = [f"{row.name}\t{row.mos}\t{score:.6f}\n" for row, score in zip(test, scores, strict=True)]
-    (out / "test_scores.tsv").write_text("".join(lines))
+        result[f"test_without_duplicates_{threshold}"] = figures([scores[i] for i in kept], [test[i] for i in kept])
     (out / "figures.json").write_text(json.dumps(result, indent=2) + "\n")
     log.info("%s", json.dumps(result))
 
