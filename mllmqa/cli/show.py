@@ -80,12 +80,15 @@ class Screen:
         progress.update(self._task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
 
     def _rows(self, result: Score) -> None:
+        out = self._out
+        if self._progress is not None and out.is_terminal:
+            out = self._progress.console  # the same terminal: rows go above the bar, not into it
         if not self._header_shown:
             self._header_shown = True
-            self._out.print(Text(f"{'score':>6}   {'± std':>6}  {'level':<10}{'':<{_BAR_WIDTH}}  file", "bold"))
-        self._out.print(self._row(result.value, result.std, result.source))
+            out.print(Text(f"{'score':>6}   {'± std':>6}  {'level':<10}{'':<{_BAR_WIDTH}}  file", "bold"))
+        out.print(self._row(result.value, result.std, result.source))
         for frame in result.frames or ():
-            self._out.print(self._row(frame.value, frame.std, f"  at {frame.timestamp_s:.3f} s"))
+            out.print(self._row(frame.value, frame.std, f"  at {frame.timestamp_s:.3f} s"))
 
     def _row(self, value: float, std: float, name: str) -> Text:
         shown = levels.on_display_scale(value, self._scale)
