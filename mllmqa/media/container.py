@@ -68,6 +68,8 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     from av.stream import Disposition
 
     for stream in container.streams.video:
+        if stream.codec_context is None:
+            raise MediaFormatError("has a video stream in an unknown codec", where=name)
         if not stream.disposition & Disposition.attached_pic:
             return stream
     raise MediaFormatError(

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from mllmqa.errors import MediaError, MissingExtraError, UnknownNameError, UsageError
+from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.media import image as images
 from mllmqa.media import optional_decoders
 from mllmqa.media.animation import decode_animation
@@ -70,7 +70,8 @@ def decode_frames(
     Args:
         media: From :func:`mllmqa.media.open_media`.
         timestamps_s: Any order; repeated times repeat the frame.
-        decoder: ``auto`` is PyAV, and torchcodec (then decord) where PyAV has no decoder for the codec.
+        decoder: ``auto`` is PyAV: the only one that is exact on every file we have, and none is faster (see
+            docs/media.md). It never falls back, so results do not depend on what else is installed.
             Animated pictures always go through Pillow and arrays through nothing.
         background: Laid under transparent pixels.
         threads: Of the video decoder.
@@ -122,14 +123,8 @@ def _decode(
         )
     if decoder == "decord":
         return optional_decoders.decode_with_decord(media, wanted, threads), wanted, optional_decoders.decord_name()
-    try:
-        frames = decode_with_pyav(media, wanted, background=background, threads=threads)
-        return *_stack(frames, len(wanted), media), f"pyav {version('av')}"
-    except MediaError as error:
-        if decoder == "pyav":
-            raise
-        found, used = _fall_back(media, wanted, threads, error)
-        return found, wanted, used
+    frames = decode_with_pyav(media, wanted, background=background, threads=threads)
+    return *_stack(frames, len(wanted), media), f"pyav {version('av')}"
 
 
 def _stack(frames: Iterator[tuple[int, Frame]], count: int, media: OpenMedia) -> tuple[Frame, list[int]]:
@@ -145,16 +140,3 @@ def _stack(frames: Iterator[tuple[int, Frame]], count: int, media: OpenMedia) ->
         out[len(numbers)] = frame
         numbers.append(number)
     return out, numbers
-
-
-def _fall_back(media: OpenMedia, wanted: list[int], threads: int, error: MediaError) -> tuple[Frame, str]:
-    """Try the optional decoders after PyAV; the first error stands if none succeeds."""
-    for decode, name in (
-        (optional_decoders.decode_with_torchcodec, optional_decoders.torchcodec_name),
-        (optional_decoders.decode_with_decord, optional_decoders.decord_name),
-    ):
-        try:
-            return decode(media, wanted, threads), f"{name()} (after pyav failed)"
-        except (MediaError, MissingExtraError):
-            continue
-    raise error

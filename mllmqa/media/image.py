@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mllmqa.errors import MediaFormatError
 from mllmqa.media.pillow_guard import errors_as_media_errors
-from mllmqa.media.pixels import Color, Frame, flatten_alpha, rgb_of_image, scale_16_bit, upright
+from mllmqa.media.pixels import Color, Frame, flatten_alpha, rgb_of_image, rotation_deg, scale_16_bit, upright
 from mllmqa.media.sniff import is_heif
 from mllmqa.media.source import ByteReader, Encoded, Limits
 
@@ -30,13 +30,19 @@ TIMED = ("GIF", "WEBP", "PNG", "AVIF")
 
 @dataclass(frozen=True)
 class ImageHead:
-    """What the header of a picture tells. Width and height are as stored."""
+    """What the header of a picture tells. Width and height are those of the pixels that Pillow gives.
+
+    Attributes:
+        orientation: EXIF code of the turn that is left to do.
+        rotation_deg: Clockwise turn from the stored to the upright picture, whoever makes it.
+    """
 
     format: str
     mode: str
     width: int
     height: int
     orientation: int
+    rotation_deg: int
     n_frames: int
 
 
@@ -64,7 +70,8 @@ def identify(encoded: Encoded, limits: Limits) -> ImageHead | None:
         timed = image.format in TIMED
         name = str(image.format).lower() + ("" if timed or frames == 1 else f" page 1/{frames}")
         mode = "RGB;16" if _png_rgb_16(encoded.head) else image.mode
-        return ImageHead(name, mode, width, height, orientation_of(image), frames if timed else 1)
+        turn = rotation_deg(exif_orientation(image))
+        return ImageHead(name, mode, width, height, orientation_of(image), turn, frames if timed else 1)
 
 
 def _open_heif(file: ByteReader, name: str) -> Any:
@@ -86,11 +93,16 @@ def _identify_heif(file: ByteReader, name: str, limits: Limits) -> ImageHead:
     width, height = first.size
     limits.check(width, height, name)
     pages = "" if len(pictures) == 1 else f" page {pictures.primary_index + 1}/{len(pictures)}"
-    return ImageHead(f"heif{pages}", first.mode, width, height, 1, 1)
+    return ImageHead(f"heif{pages}", first.mode, width, height, 1, 0, 1)
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation 1..8 of a picture whose pixels are not loaded yet; 1 where it is invalid."""
+    """Return the EXIF code of the turn that is left to do once a picture is loaded."""
+    return 1 if image.format == "TIFF" else exif_orientation(image)  # Pillow turns TIFF upright by itself
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the orientation that EXIF states; 1 where it is missing or invalid."""
     if image.format == "PNG" and "exif" not in image.info:  # getexif() of a PNG would decode the pixels
         return 1
     try:

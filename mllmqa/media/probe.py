@@ -129,7 +129,7 @@ def _opened_image(encoded: Encoded, head: images.ImageHead) -> OpenMedia:
         pixel_format=head.mode,
         width=head.height if turned else head.width,
         height=head.width if turned else head.height,
-        rotation_deg=rotation_deg(head.orientation),
+        rotation_deg=head.rotation_deg,
         **_timing(index),
     )
     return OpenMedia(info, encoded, index=index, orientation=head.orientation)

@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 SEEKABLE = ("mov", "mp4", "matroska", "webm")
+MAX_REORDER = 16
 _ALPHA = ("yuva", "rgba", "argb", "bgra", "abgr", "ya8", "ya16", "gbrap")
-
-
-_Stamped = tuple[int, "VideoFrame"]
-"""A frame after its presentation stamp."""
 
 
 class _SeekMissed(Exception):
@@ -157,28 +154,39 @@ class _Walk:
 
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield the wanted frames; end early when one cannot be had."""
-        before: _Stamped | None = None
-        ahead: _Stamped | None = None
+        seen: dict[int, VideoFrame] = {}
         stream = self._decoded(self._seek_before(wanted[0], -1))
         for place, number in enumerate(wanted):
             target = int(self.pts[number])
             key = self._seek_before(number, wanted[place - 1]) if place else None
             if key is not None:
-                stream, before, ahead = self._decoded(key), None, None
-            while ahead is None or ahead[0] < target:
-                following = next(stream, None)
-                if following is None:
-                    break
-                before, ahead = ahead, following
-            shown = ahead if ahead is not None and ahead[0] <= target else before
+                stream, seen = self._decoded(key), {}
+            self._read_until(target, stream, seen)
             if self.awaited is not None:
                 raise _SeekMissed
+            shown = max((pts for pts in seen if pts <= target), default=None)
             if shown is None:
                 return
-            shown_number = number if shown[0] == target else self._substitute(number, shown[0])
+            shown_number = number if shown == target else self._substitute(number, shown)
             if shown_number < 0:
                 return
-            yield shown_number, shown[1]
+            yield shown_number, seen[shown]
+
+    def _read_until(self, target: int, stream: Iterator[VideoFrame], seen: dict[int, VideoFrame]) -> None:
+        """Decode until the wanted frame is seen, or surely will not come.
+
+        Decoders may let a few frames out too early until they know the depth of reordering, so up to 16 later
+        frames (the limit of H.264 and HEVC) are looked at. Of earlier frames only the last is kept.
+        """
+        later = sum(pts > target for pts in seen)
+        while target not in seen and later <= MAX_REORDER:
+            frame = next(stream, None)
+            if frame is None or frame.pts is None:
+                break
+            later += frame.pts > target
+            seen[frame.pts] = frame
+            for old in sorted(pts for pts in seen if pts <= target)[:-1]:
+                del seen[old]
 
     def _substitute(self, number: int, shown_pts: int) -> int:
         """Return the number before, if that frame is what the decoder shows instead, else -1.
@@ -198,8 +206,8 @@ class _Walk:
             return None
         return int(self.pts[self.key_numbers[place]])
 
-    def _decoded(self, key: int | None) -> Iterator[_Stamped]:
-        """Yield frames in presentation order, from a key frame on or from where the container stands."""
+    def _decoded(self, key: int | None) -> Iterator[VideoFrame]:
+        """Yield frames with presentation stamps, from a key frame on or from where the container stands."""
         self.awaited, self.failed = key, False
         if key is not None:
             self.container.seek(key, stream=self.stream)
@@ -211,4 +219,4 @@ class _Walk:
                     continue
                 if frame.pts == self.awaited:
                     self.awaited = None
-                yield frame.pts, frame
+                yield frame

@@ -169,6 +169,8 @@ def read_path(path: str | os.PathLike[str], name: str | None = None) -> Encoded:
     """
     text = os.fspath(path)
     shown = printable(text if name is None else name)
+    if not text:
+        raise MediaNotFoundError("no such file", where="''", expected="a path that is not empty")
     _check_regular(text, shown)
     digest, size, head = hashlib.sha256(), 0, b""
     try:

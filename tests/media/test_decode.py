@@ -164,8 +164,8 @@ def test_matrix_and_range_follow_the_tags(
 
 def test_hdr_is_named_and_not_tone_mapped(tmp_path: Path) -> None:
     path = make_video(
-        tmp_path / "hdr.mp4",
-        2,
+        tmp_path / "hdr.mkv",
+        12,
         codec="libx265",
         pix_fmt="yuv420p10le",
         tags={"color_trc": 16, "color_primaries": 9, "colorspace": 9},
@@ -223,6 +223,28 @@ def test_a_video_that_is_cut_off_is_refused(tmp_path: Path, name: str, cut: floa
     whole.write_bytes(data[: start + int((len(data) - start) * cut)])
     with pytest.raises(MediaCorruptError, match=r"cut off in the middle: \d+( of \d+)? frames are readable"):
         open_media(whole)
+
+
+def test_frames_outside_an_edit_list_are_not_shown(clips: Path, tmp_path: Path) -> None:
+    """A stream copy that starts between key frames: libav writes an edit list that hides the run-up."""
+    path = tmp_path / "cut.mp4"
+    with av.open(str(clips / "h264.mp4")) as source, av.open(str(path), "w") as out:
+        video = source.streams.video[0]
+        copy = out.add_stream_from_template(video)
+        source.seek(800 * video.time_base.denominator // 1000, stream=video)  # type: ignore[union-attr]
+        hidden = 1200 * video.time_base.denominator // 1000  # type: ignore[union-attr]
+        for packet in source.demux(video):
+            if packet.size and packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - hidden, packet.dts - hidden, copy
+                out.mux(packet)
+    media = open_media(path)
+    frames = every_frame(media, "pyav")
+    assert [number_of(f) for f in frames] == list(range(12, 24))
+    assert video_index(media).timestamps_s == pytest.approx(np.arange(12) / 10)
+    few = decode_frames(media, [0.0, 0.55, 1.1]).frames_THWC
+    assert [number_of(f) for f in few] == [12, 17, 23]
+    if torchcodec_loads():
+        np.testing.assert_array_equal(frames, every_frame(media, "torchcodec"))
 
 
 def test_a_hole_in_the_middle_gives_frames_or_one_clear_error(tmp_path: Path) -> None:
