@@ -172,7 +172,8 @@ def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     rng = _generator(opened)
-    wanted = plan.rule.times(media.video_index(opened), rng)
+    index = media.video_index(opened)
+    wanted = plan.rule.times(index, rng)
     needed = len(set(wanted)) * opened.info.width * opened.info.height * 3
     if needed > MAX_DECODED_BYTES:
         raise MediaLimitError(
@@ -185,7 +186,7 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     shown = media.decode_frames(opened, wanted, decoder=plan.decoder, background=plan.view.pad_color)
     views = [tuple(plan.view(frame, rng)) for frame in shown.frames_THWC]
     joint = plan.video_mode != "per-frame"
-    requests = [_joint_request(views, shown.timestamps_s, opened.info, plan)] if joint else []
+    requests = [_joint_request(views, Clip(shown.timestamps_s, index.duration_s), plan)] if joint else []
     if plan.per_frame or not joint:
         requests += [Request(plan.image_prompt, view) for view in views]
     return Prepared(name, opened.info, tuple(requests), joint, _provenance(plan, shown, video=True))
@@ -196,14 +197,11 @@ def _generator(opened: media.OpenMedia) -> np.random.Generator:
     return np.random.default_rng([VIEW_SEED, int(opened.info.sha256 or "0", 16)])
 
 
-def _joint_request(
-    views: list[tuple[ImageHWC, ...]], timestamps_s: tuple[float, ...], info: Media, plan: Plan
-) -> Request:
+def _joint_request(views: list[tuple[ImageHWC, ...]], clip: Clip, plan: Plan) -> Request:
     if plan.video_mode == "images":
         return Request(plan.video_prompt, tuple(image for view in views for image in view))
     if any(len(view) != 1 for view in views):
         raise UsageError(f"the view {plan.view.name} cuts frames into parts, which a video input cannot take")
-    clip = Clip(timestamps_s, info.duration_s or 0.0)
     return Request(plan.video_prompt, tuple(view[0] for view in views), clip)
 
 
