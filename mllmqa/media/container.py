@@ -15,7 +15,6 @@ from mllmqa.media.source import Encoded, Limits
 if TYPE_CHECKING:
     from av.buffer import Buffer
     from av.container import InputContainer
-    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -79,31 +78,6 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     )
 
 
-def decoded(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
-    """Decode one packet; the flag is True where the decoder refused it."""
-    from av.error import FFmpegError
-
-    try:
-        return packet.decode(), False
-    except FFmpegError:
-        return [], True
-
-
-def first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    """Decode the first frame that the stream shows, or return None."""
-    from av.error import FFmpegError
-
-    stream.thread_type = "NONE"
-    try:
-        for packet in container.demux(stream):
-            frames, _ = decoded(packet)
-            if frames:
-                return frames[0]
-    except FFmpegError:
-        return None
-    return None
-
-
 def orientation_of_frame(frame: VideoFrame) -> int:
     """Return the EXIF orientation that the display matrix of a frame amounts to."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -111,7 +85,7 @@ def orientation_of_frame(frame: VideoFrame) -> int:
 
 
 def inspect(encoded: Encoded, limits: Limits, known: str | None) -> VideoHead:
-    """Open a video, decode its first frame and index the rest.
+    """Open a video, decode its first frame and index it, in one pass.
 
     Args:
         encoded: The bytes.
@@ -128,14 +102,9 @@ def inspect(encoded: Encoded, limits: Limits, known: str | None) -> VideoHead:
             stream = video_stream(container, encoded.name)
             if stream.codec_context.width and stream.codec_context.height:
                 limits.check(stream.codec_context.width, stream.codec_context.height, encoded.name)
-            frame = first_frame(container, stream)
-            if frame is None:
-                raise MediaCorruptError("no frame can be decoded", where=encoded.name, expected="a complete video")
+            index, frame = build_index(container, stream, encoded.name, is_short=_riff_is_short(encoded))
             head = _head(container, stream, frame)
         limits.check(frame.width, frame.height, encoded.name)
-        with open_container(encoded) as container:
-            stream = video_stream(container, encoded.name)
-            index = build_index(container, stream, frame.pts, encoded.name, is_short=_riff_is_short(encoded))
         return VideoHead(*head, frame.width, frame.height, orientation_of_frame(frame), index)
     except (FFmpegError, ValueError, IndexError, UnicodeDecodeError) as error:
         raise _unreadable(encoded.name, known, error) from error

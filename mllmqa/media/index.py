@@ -1,4 +1,4 @@
-"""When the frames of a video appear, by demultiplexing only.
+"""When the frames of a video appear, by demultiplexing; of the pictures only the first is decoded.
 
 Times are presentation times in seconds, counted from the start of the container, so the first frame of a
 video whose sound starts earlier is later than 0. Packets outside an edit list are left out.
@@ -18,6 +18,7 @@ from mllmqa.errors import MediaCorruptError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 EPSILON_S = 1e-6
@@ -51,35 +52,50 @@ class VideoIndex:
         return max(found, 0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Packets:
     """What the packets of the video stream tell, in stored order."""
 
-    pts: list[int | None]
-    keys: list[bool]
-    durations: list[int]
-    n_read: int
-    last_is_corrupt: bool
+    pts: list[int | None] = field(default_factory=list)
+    keys: list[bool] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    n_read: int = 0
+    last_is_corrupt: bool = False
+    first: VideoFrame | None = None
+
+
+def decoded(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
+    """Decode one packet; the flag is True where the decoder refused it."""
+    from av.error import FFmpegError
+
+    try:
+        return packet.decode(), False
+    except FFmpegError:
+        return [], True
 
 
 def _scan(container: InputContainer, stream: VideoStream) -> _Packets:
+    """Read all packets; decode until the first frame is out: what it is, only it can tell for sure."""
     from av.error import FFmpegError
 
-    found = _Packets([], [], [], 0, False)
-    n_read, corrupt = 0, False
+    found = _Packets()
+    stream.thread_type = "NONE"
     try:
         for packet in container.demux(stream):
+            if found.first is None:
+                frames, _ = decoded(packet)
+                found.first = frames[0] if frames else None
             if not packet.size:
                 continue
-            n_read, corrupt = n_read + 1, packet.is_corrupt
+            found.n_read, found.last_is_corrupt = found.n_read + 1, packet.is_corrupt
             if packet.is_discard or _is_hidden(packet, stream.codec_context.name):
                 continue
             found.pts.append(packet.pts)
             found.keys.append(packet.is_keyframe)
             found.durations.append(packet.duration or 0)
     except FFmpegError:
-        corrupt = True
-    return _Packets(found.pts, found.keys, found.durations, n_read, corrupt)
+        found.last_is_corrupt = True
+    return found
 
 
 def _is_hidden(packet: Packet[VideoStream], codec: str) -> bool:
@@ -111,28 +127,29 @@ def _end_of_all_streams_s(container: InputContainer) -> float:
 
 
 def build_index(
-    container: InputContainer, stream: VideoStream, first_pts: int | None, name: str, *, is_short: bool = False
-) -> VideoIndex:
-    """Index a freshly opened container.
+    container: InputContainer, stream: VideoStream, name: str, *, is_short: bool = False
+) -> tuple[VideoIndex, VideoFrame]:
+    """Index a freshly opened container and return its first frame with it.
+
+    Packets before the first frame that the decoder gives (a stream that starts between key frames) are left
+    out: they are never shown.
 
     Args:
         container: At its start.
         stream: The video stream to index.
-        first_pts: Stamp of the first frame that the decoder gave: packets before it are never shown.
         name: For messages.
         is_short: The file is known to have fewer bytes than its header says.
 
     Raises:
-        MediaCorruptError: No packets, or the file is cut off in the middle.
+        MediaCorruptError: No frame can be decoded, or the file is cut off in the middle.
     """
     packets = _scan(container, stream)
-    if not packets.pts:
-        raise MediaCorruptError("holds no frames", where=name, expected="a complete video")
-    rate = stream.average_rate or stream.base_rate
-    index = _by_count(packets, rate)
+    if not packets.pts or packets.first is None:
+        raise MediaCorruptError("no frame can be decoded", where=name, expected="a complete video")
+    index = _by_count(packets, stream.average_rate or stream.base_rate)
     if None not in packets.pts:
         avi = container.format.name == "avi"  # its stamps are in stored order: only their set is right
-        index = _by_pts(packets, stream, container.start_time, None if avi else first_pts)
+        index = _by_pts(packets, stream, container.start_time, None if avi else packets.first.pts)
         index = replace(index, pts=None) if avi else index
     if is_short or _is_cut_off(container, stream, packets, index.duration_s):
         declared = len(stream.index_entries) or stream.frames
@@ -142,7 +159,7 @@ def build_index(
             where=name,
             expected="a complete file",
         )
-    return index
+    return index, packets.first
 
 
 def _by_count(packets: _Packets, rate: Fraction | None) -> VideoIndex:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import MediaCorruptError
 from mllmqa.media import container as containers
-from mllmqa.media.index import VideoIndex
+from mllmqa.media.index import VideoIndex, decoded
 from mllmqa.media.pixels import Color, Frame, flatten_alpha, upright
 from mllmqa.media.probe import OpenMedia, encoded_bytes, video_index
 
@@ -122,7 +122,7 @@ def _by_count(
     """Count frames, in containers without presentation times."""
     left, number = list(wanted), 0
     for packet in container.demux(stream):
-        frames, failed = containers.decoded(packet)
+        frames, failed = decoded(packet)
         if failed:
             return
         for frame in frames:
@@ -212,7 +212,7 @@ class _Walk:
         if key is not None:
             self.container.seek(key, stream=self.stream)
         for packet in self.container.demux(self.stream):
-            frames, failed = containers.decoded(packet)
+            frames, failed = decoded(packet)
             self.failed |= failed
             for frame in frames:
                 if frame.pts is None:
