@@ -10,16 +10,25 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from mllmqa.errors import MediaFormatError
 from mllmqa.media.pillow_guard import errors_as_media_errors
-from mllmqa.media.pixels import Color, Frame, flatten_alpha, rgb_of_image, rotation_deg, scale_16_bit, upright
+from mllmqa.media.pixels import (
+    Color,
+    Frame,
+    flatten_alpha,
+    rgb_of_image,
+    rotation_deg,
+    scale_16_bit,
+    strips,
+    upright,
+)
 from mllmqa.media.sniff import is_heif
 from mllmqa.media.source import ByteReader, Encoded, Limits
 
 if TYPE_CHECKING:
-    import numpy as np
     from av.container import InputContainer
-    from numpy.typing import NDArray
     from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM", "ICO", "JPEG2000", "QOI")
@@ -165,7 +174,14 @@ def _decode_png_16(encoded: Encoded, background: Color) -> Frame:
 
     with encoded.open() as file, av.open(file, format="png_pipe") as container:
         frame = next(cast("InputContainer", container).decode(video=0))
-        if "a" not in frame.format.name:
-            return scale_16_bit(cast("NDArray[np.uint16]", frame.to_ndarray(format="rgb48le")))
-        rgba = scale_16_bit(cast("NDArray[np.uint16]", frame.to_ndarray(format="rgba64le")))
-        return flatten_alpha(rgba, background)
+        alpha = frame.format.name == "rgba64be"
+        if not alpha and frame.format.name != "rgb48be":
+            raise ValueError(f"unexpected layout {frame.format.name}")
+        plane, channels = frame.planes[0], 4 if alpha else 3
+        rows_of_values = np.frombuffer(cast("bytes", plane), ">u2").reshape(frame.height, plane.line_size // 2)
+        out = np.empty((frame.height, frame.width, 3), np.uint8)
+        for rows in strips(frame.height):
+            values = rows_of_values[rows, : frame.width * channels].reshape(-1, frame.width, channels)
+            scaled = scale_16_bit(values)
+            out[rows] = flatten_alpha(scaled, background) if alpha else scaled
+        return out

@@ -10,6 +10,7 @@ values are taken as stored (an embedded RGB profile is not applied: the publishe
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ Frame = NDArray[np.uint8]
 MEAN_COLOR: Color = (122, 116, 104)
 """int(255 × mean of CLIP's normalisation): the pad colour of Q-Align and the default background."""
 
+STRIP_PX = 512
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
@@ -69,7 +71,12 @@ def orientation_of_matrix(matrix: bytes) -> int:
     return {(True, True): 5, (True, False): 6, (False, False): 7, (False, True): 8}[b > 0, c > 0]
 
 
-def scale_16_bit(values: NDArray[np.uint16] | NDArray[np.int32]) -> Frame:
+def strips(height_px: int) -> Iterator[slice]:
+    """Cut the rows of a picture into strips, so that conversions need little memory besides their result."""
+    return (slice(top, min(top + STRIP_PX, height_px)) for top in range(0, height_px, STRIP_PX))
+
+
+def scale_16_bit(values: NDArray[np.integer[Any]]) -> Frame:
     """Scale 0..65535 to 0..255 by round(v·255/65535), exactly.
 
     >>> scale_16_bit(np.array([0, 128, 129, 65535], np.uint16)).tolist()
@@ -82,8 +89,10 @@ def flatten_alpha(rgba_HWC: Frame, background: Color) -> Frame:
     """Lay RGBA over a background, rounded to the nearest integer."""
     from PIL import Image
 
-    rgba = Image.fromarray(rgba_HWC, "RGBA")
-    return _over(rgba, background)
+    out = np.empty((*rgba_HWC.shape[:2], 3), np.uint8)
+    for rows in strips(len(out)):
+        out[rows] = _over(Image.fromarray(np.ascontiguousarray(rgba_HWC[rows]), "RGBA"), background)
+    return out
 
 
 def _over(rgba: Image.Image, background: Color) -> Frame:
@@ -91,7 +100,7 @@ def _over(rgba: Image.Image, background: Color) -> Frame:
 
     canvas = Image.new("RGB", rgba.size, background)
     canvas.paste(rgba, mask=rgba.getchannel("A"))
-    return np.array(canvas)
+    return np.asarray(canvas)
 
 
 def rgb_of_image(image: Image.Image, background: Color, name: str) -> Frame:
@@ -103,20 +112,28 @@ def rgb_of_image(image: Image.Image, background: Color, name: str) -> Frame:
     Raises:
         MediaFormatError: Floating-point pixels, or 32-bit integers beyond 0..65535.
     """
-    mode = image.mode
-    if mode == "RGB" and "transparency" not in image.info:
-        return np.array(image)
-    if mode == "F":
+    if image.mode == "F":
         raise MediaFormatError(
-            "has floating-point pixels, which have no stated white", where=name, expected="8 or 16 bits per sample"
+            "has floating-point pixels, which have no stated white",
+            where=name,
+            expected="8 or 16 bits per sample",
         )
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in strips(image.height):
+        strip = image.crop((0, rows.start, image.width, rows.stop))
+        out[rows] = _rgb_of_strip(strip, background, name)
+    return out
+
+
+def _rgb_of_strip(image: Image.Image, background: Color, name: str) -> Frame:
+    mode = image.mode
     if mode == "I" or mode.startswith("I;"):
         return _grey_16(image, name)
     if mode in ("CMYK", "LAB"):
-        return np.array(_through_profile(image))
+        return np.asarray(_through_profile(image))
     if mode in _WITH_ALPHA or "transparency" in image.info:
         return _over(image.convert("RGBA"), background)
-    return np.array(image.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def _grey_16(image: Image.Image, name: str) -> Frame:
@@ -127,8 +144,7 @@ def _grey_16(image: Image.Image, name: str) -> Frame:
             raise MediaFormatError(
                 f"has 32-bit values {low}..{high}, which have no stated white", where=name, expected="0..65535"
             )
-    grey = scale_16_bit(values)
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return np.repeat(scale_16_bit(values)[:, :, None], 3, axis=2)
 
 
 def _through_profile(image: Image.Image) -> Image.Image:
