@@ -16,7 +16,8 @@
 ==================  ==================================================================================
 
 Rules of the tsn and segments kind may run past the end; they then go on from the start (index modulo N), as
-the originals do, so they can repeat frames and are not always ascending. The other rules never repeat one.
+the originals do, so they can repeat frames and are not always ascending. Of the other rules only ``1fps``
+repeats frames, as published, in videos of less than one frame per second.
 """
 
 from __future__ import annotations

@@ -46,6 +46,31 @@ def test_decoding_does_not_load_torch(tmp_path: Path) -> None:
     assert (done.stdout.strip(), done.stderr) == ("False", "")
 
 
+@pytest.mark.parametrize("extra", ["torchcodec", "decord"])
+def test_a_missing_decoder_names_its_extra(tmp_path: Path, extra: str) -> None:
+    path = make_video(tmp_path / "a.mp4", 3)
+    code = (
+        f"import sys\nsys.modules[{extra!r}] = None\nfrom mllmqa.media import *\n"
+        f"try: decode_frames(open_media({str(path)!r}), [0], decoder={extra!r})\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MissingExtraError")
+    assert f'pip install "mllmqa[{extra}]"' in done.stdout
+
+
+def test_a_heif_picture_without_the_extra_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    code = (
+        "import sys\nsys.modules['pillow_heif'] = None\nfrom mllmqa.media import *\n"
+        f"try: open_media({str(path)!r})\nexcept Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MediaFormatError")
+    assert 'pip install "mllmqa[heif]"' in done.stdout
+
+
 def test_what_is_recorded_of_a_video(tmp_path: Path) -> None:
     path = make_video(tmp_path / "clip.mp4", 20)
     info = open_media(path).info
