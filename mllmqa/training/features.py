@@ -14,12 +14,14 @@ import numpy.typing as npt
 import torch
 
 from mllmqa.data import distortions
+from mllmqa.media.views import parse_view
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.training.samples import Pixels, random_crop, read_rgb
 
 log = logging.getLogger(__name__)
 
 View = Literal["full", "crop", "distorted"]
+TILES = "square-tiles:512"  # as in presets/nano.yaml
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,11 @@ class Features:
 
 
 def make_view(path: Path, view: View, side: int, rng: np.random.Generator) -> Pixels:
-    """The photo as the tower shall see it, (h, w, 3) uint8: whole, a random crop, or a distorted crop."""
+    """The photo as the tower shall see it: a tile of nano's view, a random crop, or a distorted crop; uint8."""
     image = read_rgb(path)
     if view == "full":
-        return np.asarray(image)
+        tiles = parse_view(TILES)(np.asarray(image))
+        return tiles[int(rng.integers(len(tiles)))]
     crop = random_crop(image, side, 1.0, rng)
     if view == "crop":
         return crop
@@ -48,10 +51,7 @@ def make_view(path: Path, view: View, side: int, rng: np.random.Generator) -> Pi
 def cached(
     folder: Path, name: str, model: TowerWithHeads, photos: Sequence[Path], view: View, side: int, seed: int
 ) -> Features:
-    """Features of all photos in order, from `folder` when they are there, else computed (two threads) and kept.
-
-    Photos of one chunk must have the same size when the view is `full`.
-    """
+    """Features of all photos in order, from `folder` when they are there, else computed (two threads) and kept."""
     done = folder / f"{name}.npz"
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
