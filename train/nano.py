@@ -102,8 +102,8 @@ def tower_losses(model: TowerWithHeads, batch: Batch, config: Config) -> Losses:
 
 
 def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out: Path) -> None:
-    """Stage `synthetic`, or stage `quality`, which starts from its end."""
-    stage = config[name]
+    """One of the stages `tower_stages`; each starts from the end of the one before."""
+    stage, place = config[name], config["tower_stages"].index(name)
     good = [row.path for row in rows if row.level >= config["source_min_level"]]
     repeat = max(1, len(good) // (3 * len(pristine)))  # about a quarter of the sources are pristine photos
     crops = [(int(side), int(steps)) for side, steps in stage["crops"]]
@@ -116,8 +116,8 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     if is_done(plan):
         return
     model = build_tower(config)
-    if name == "quality":
-        model.load_state_dict(load_state(out / "synthetic.pt")["model"])
+    if place:
+        model.load_state_dict(load_state(out / f"{config['tower_stages'][place - 1]}.pt")["model"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=stage["rate"], weight_decay=config["weight_decay"])
 
     def batches(start: int) -> DataLoader[Batch]:
@@ -161,7 +161,7 @@ def train_language(rows: Rows, config: Config, out: Path) -> tuple[Any, Any]:
     """Projector and decoder, the tower frozen; returns model and processor."""
     stage, how = config["language"], plan_language(config)
     encoder = build_tower(config)
-    encoder.load_state_dict(load_state(out / "quality.pt")["model"])
+    encoder.load_state_dict(load_state(out / f"{config['tower_stages'][-1]}.pt")["model"])
     model, processor = build_language(config, encoder.tower, how)
     model.model.vision_tower.requires_grad_(False).eval()
     plan = Plan("language", out, stage["steps"])
@@ -224,19 +224,20 @@ def main() -> None:
     parser.add_argument("--pristine", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=CONFIGS / "nano.yaml")
+    parser.add_argument("--threads", type=int, default=1, help="on shared cores two are slower than one")
     parser.add_argument("--smoke", action="store_true", help="a few steps on generated photos")
     args = parser.parse_args()
     if not args.smoke and not (args.data and args.pristine):
         parser.error("--data and --pristine are needed, or --smoke")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)  # two threads on shared cores are slower than one
+    torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
     if args.smoke:
         args.data = args.pristine = make_smoke_set(args.out / "photos", config["seed"])
         config = {**config, **config["smoke"], "language": {**config["language"], **config["smoke"]["language"]}}
     rows, validation = choose_rows(args.data, args.out, config)
-    for name in ("synthetic", "quality"):
+    for name in config["tower_stages"]:
         train_tower(name, rows, sorted(args.pristine.glob("**/*.jpg")), config, args.out)
     model, processor = train_language(rows, config, args.out)
     build.save(model, processor, args.out / "weights")
