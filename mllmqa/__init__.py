@@ -7,13 +7,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mllmqa._version import __version__
 from mllmqa.errors import MllmqaError
 
-__all__ = ["MllmqaError", "Score", "Scorer", "Unscored", "__version__", "load"]
+if TYPE_CHECKING:
+    from mllmqa.prepare import ScoreOptions
+    from mllmqa.schema import Score, Unscored
+    from mllmqa.scoring import Scorer, load
+
+__all__ = ["MllmqaError", "Score", "ScoreOptions", "Scorer", "Unscored", "__version__", "load"]
 
 _LAZY = {
     "Score": "mllmqa.schema",
+    "ScoreOptions": "mllmqa.prepare",
     "Unscored": "mllmqa.schema",
     "Scorer": "mllmqa.scoring",
     "load": "mllmqa.scoring",

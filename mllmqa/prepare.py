@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -18,7 +19,14 @@ from numpy.typing import NDArray
 
 from mllmqa import media, prompts
 from mllmqa._version import __version__
-from mllmqa.errors import MediaFormatError, MediaLimitError, MllmqaError, UnknownNameError, UsageError
+from mllmqa.errors import (
+    MediaFormatError,
+    MediaLimitError,
+    MllmqaError,
+    UnknownNameError,
+    UsageError,
+    error_line,
+)
 from mllmqa.models.base import Clip, ImageHWC, ModelInfo, Request
 from mllmqa.models.presets import Preset
 from mllmqa.schema import Media, Provenance
@@ -32,8 +40,15 @@ if TYPE_CHECKING:
 VIEW_SEED = 0
 """Root seed of random views and frame rules; each input has its own stream, from its content's hash."""
 
-MAX_DECODED_BYTES = 1 << 30
-"""Raw frames of one clip that are held at a time; a rule that asks for more is refused."""
+CHUNK_BYTES = 256 << 20
+"""Raw frames of one clip that are decoded at a time."""
+
+MAX_VIEW_BYTES = 1 << 30
+"""Views of one clip; a frame rule that asks for more is refused."""
+
+
+IsDone = Callable[[str, str | None], bool]
+"""Name and SHA-256 of an input → whether its score is there already."""
 
 
 @dataclass(frozen=True)
@@ -125,24 +140,41 @@ def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: Scor
     video_prompt = image_prompt if mode == "per-frame" else prompts.render(prompt, medium="video")
     rule = media.parse_rule(options.frames or preset.video.frames)
     view = media.parse_view(options.view or preset.view)
-    decided = {
-        **{key: value for key, value in asdict(info).items() if key != "device"},
-        "version": __version__,
-        "preset": preset.name,
-        "prompts": [image_prompt.sha256, video_prompt.sha256],
-        "video": [mode, rule.name, options.per_frame, options.decoder],
-        "view": view.name,
-    }
-    spec = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+    if preset.views is not None and view.name not in preset.views:
+        raise UsageError(f"{info.model} cannot take the view {view.name}", expected=" | ".join(preset.views))
+    spec = _spec(
+        preset, info, [mode, rule.name, options.per_frame, options.decoder, view, image_prompt, video_prompt]
+    )
     return Plan(
         preset, info, options.aspect, rule, view, mode, options.per_frame, options.decoder,
         image_prompt, video_prompt, spec,
     )  # fmt: skip
 
 
+def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
+    """Hash all that decides a score but the input: model, preset, prompts, words, view, rule, libraries."""
+    identity = asdict(info)
+    del identity["device"]
+    if info.weights_sha256:
+        del identity["model"]  # how the user spelled its folder
+    decided = {
+        "model": identity,
+        "preset": preset.model_dump(),
+        "levels": prompts.level_scale().model_dump(),
+        "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
+        "seed": VIEW_SEED,
+        "versions": [__version__, *(version(name) for name in ("transformers", "pillow", "av", "numpy"))],
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def prepare(
-    source: Source, name: str, plan: Plan, kind: Literal["image", "video"] | None = None
-) -> Prepared | Refused:
+    source: Source,
+    name: str,
+    plan: Plan,
+    kind: Literal["image", "video"] | None = None,
+    is_done: IsDone | None = None,
+) -> Prepared | Refused | None:
     """Turn one source into requests; whatever is wrong with it becomes a :class:`Refused`.
 
     Args:
@@ -150,18 +182,28 @@ def prepare(
         name: How records call it.
         plan: From :func:`make_plan`.
         kind: What the user says it is; content of another kind is refused. None: whatever it is.
+        is_done: Asked with name and SHA-256 once the source is open; if True nothing is decoded.
+
+    Returns:
+        Requests, or why there are none; None if it is done already.
     """
     info: Media | None = None
     try:
         opened = media.open_media(source, name=name)
         info = opened.info
+        if is_done is not None and is_done(name, info.sha256):
+            return None
         if kind not in (None, info.kind):
-            raise MediaFormatError(f"this is a {info.kind} ({info.format})", where=name, expected=f"{kind} content")
+            what = f"its content is of the kind {info.kind} ({info.format})"
+            raise MediaFormatError(what, where=name, expected=kind)
         return (_prepare_video if info.kind == "video" else _prepare_image)(opened, name, plan)
     except MllmqaError as error:
         return Refused(name, error, info)
     except MemoryError:
         return Refused(name, MediaLimitError("not enough memory to decode it", where=name), info)
+    except Exception as error:  # noqa: BLE001 - a decoder's surprise costs one input, never the run
+        what = f"cannot be read ({error_line(error)})"
+        return Refused(name, MediaFormatError(what, where=name, expected="an image or a video"), info)
 
 
 def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
@@ -174,22 +216,29 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     rng = _generator(opened)
     index = media.video_index(opened)
     wanted = plan.rule.times(index, rng)
-    needed = len(set(wanted)) * opened.info.width * opened.info.height * 3
-    if needed > MAX_DECODED_BYTES:
-        raise MediaLimitError(
-            f"the frame rule {plan.rule.name} takes {len(wanted)} frames of "
-            f"{opened.info.width}x{opened.info.height}, {needed >> 20} MiB decoded",
-            where=name,
-            expected=f"at most {MAX_DECODED_BYTES >> 20} MiB",
-            hint="use a rule with fewer frames, e.g. --frames uniform:32",
-        )
-    shown = media.decode_frames(opened, wanted, decoder=plan.decoder, background=plan.view.pad_color)
-    views = [tuple(plan.view(frame, rng)) for frame in shown.frames_THWC]
+    views: list[tuple[ImageHWC, ...]] = []
+    times: list[float] = []
+    size = 0
+    step = max(1, CHUNK_BYTES // (3 * opened.info.width * opened.info.height))
+    for start in range(0, len(wanted), step):
+        chunk = wanted[start : start + step]
+        shown = media.decode_frames(opened, chunk, decoder=plan.decoder, background=plan.view.pad_color)
+        views += [tuple(image.copy() for image in plan.view(frame, rng)) for frame in shown.frames_THWC]
+        times += shown.timestamps_s
+        size += sum(image.nbytes for view in views[start:] for image in view)
+        if size > MAX_VIEW_BYTES:
+            raise MediaLimitError(
+                f"the frame rule {plan.rule.name} takes {len(wanted)} frames, too many for {plan.view.name}",
+                where=name,
+                expected=f"views of at most {MAX_VIEW_BYTES >> 20} MiB in total",
+                hint="use a rule with fewer frames, e.g. --frames uniform:32",
+            )
     joint = plan.video_mode != "per-frame"
-    requests = [_joint_request(views, Clip(shown.timestamps_s, index.duration_s), plan)] if joint else []
+    requests = [_joint_request(views, Clip(tuple(times), index.duration_s), plan)] if joint else []
     if plan.per_frame or not joint:
         requests += [Request(plan.image_prompt, view) for view in views]
-    return Prepared(name, opened.info, tuple(requests), joint, _provenance(plan, shown, video=True))
+    made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True)
+    return Prepared(name, opened.info, tuple(requests), joint, made)
 
 
 def _generator(opened: media.OpenMedia) -> np.random.Generator:

@@ -1,118 +1,135 @@
-"""Continue a file of results: cut a torn tail, refuse other settings, drop what must be done again.
+"""Continue a file of results: nothing is done twice, nothing is lost, other people's files are not touched.
 
-A record stays if its input was read and the file's content is the same now. Records of inputs that could
-not be opened, and of inputs whose content has changed, are dropped, so that they are tried again and
-the file has every input exactly once.
+The log (JSON lines, CSV) is append-only; where an input was done again, its last record counts, and the older
+ones are removed when the file is finished or continued. An input is done if its record says that it was scored
+(or refused for good) with the content that the file has now.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import os
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from mllmqa.errors import DataError, MediaError
-from mllmqa.media.source import read_path
-from mllmqa.records import columns, read_jsonl
-from mllmqa.schema import Unscored
+from pydantic import ValidationError
+
+from mllmqa.errors import DataError, MediaCorruptError, MediaLimitError
+from mllmqa.records import columns
+from mllmqa.schema import Unscored, read_result
+
+Kind = Literal["jsonl", "csv"]
+
+FINAL_REASONS = frozenset({MediaCorruptError.code, MediaLimitError.code})
+"""Refusals that depend on the content alone: not tried again while the content is the same."""
 
 
-def continue_jsonl(path: Path, spec: str) -> set[str]:
-    """Prepare a JSONL file for appending; return the sources that it has.
+@dataclass(frozen=True)
+class Entry:
+    """What a log knows of one input."""
+
+    source: str
+    sha256: str | None
+    reason: str | None
+    """None if it was scored."""
+    spec: str
+
+    def is_done(self, sha256: str | None) -> bool:
+        """Tell whether an input with this content need not be asked about again."""
+        final = self.reason is None or self.reason in FINAL_REASONS
+        return final and self.sha256 is not None and self.sha256 == sha256
+
+
+def continue_log(kind: Kind, path: Path, spec: str) -> dict[str, Entry]:
+    """Prepare an existing log for appending; return its entries by source.
+
+    The file is changed only after all of it was read and found to be ours: a torn last record is cut off,
+    records that a later one replaces are removed.
 
     Raises:
-        DataError: A line is not a record, or was made by another spec.
+        DataError: Not a log of this version, or made by another spec.
     """
-    cut_torn_tail(path)
-    keep: set[str] = set()
-    drop = False
-    for result in read_jsonl(path):
-        made = result.spec if isinstance(result, Unscored) else result.provenance.spec
-        _same_spec(path, made, spec)
-        if _still_holds(result.source, result.media.sha256 if result.media else None):
-            keep.add(result.source)
-        else:
-            drop = True
-    if drop:
-        lines = (r.model_dump_json() + "\n" for r in read_jsonl(path) if r.source in keep)
-        _rewrite(path, lines)
-    return keep
+    found: dict[str, Entry] = {}
+    count = end = 0
+    for number, (line, after) in enumerate(_lines(path), 1):
+        if not line.endswith(b"\n"):
+            _check_torn(kind, path, line, first=number == 1)
+            break
+        end = after
+        if (entry := _parse(kind, path, number, line)) is not None:
+            if entry.spec != spec:
+                raise DataError(
+                    f"its scores were made with other settings (spec {entry.spec}, now {spec})",
+                    where=path,
+                    hint="use the same model and options, or another file: such scores may not be mixed",
+                )
+            found[entry.source] = entry
+            count += 1
+    if end < path.stat().st_size:
+        with path.open("rb+") as file:
+            file.truncate(end)
+    if count > len(found):
+        compact(kind, path)
+    return found
 
 
-def continue_csv(path: Path, spec: str) -> set[str]:
-    """Prepare a CSV file for appending; return the sources that it has.
-
-    Raises:
-        DataError: Its columns are not ours, or a row was made by another spec.
-    """
-    cut_torn_tail(path)
-    keep: set[str] = set()
-    drop = False
-    for row in _rows(path):
-        _same_spec(path, row["spec"], spec)
-        if _still_holds(row["source"], row["sha256"] or None):
-            keep.add(row["source"])
-        else:
-            drop = True
-    if drop:
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.DictWriter(out, columns(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(row for row in _rows(path) if row["source"] in keep)
-        partial.replace(path)
-    return keep
-
-
-def cut_torn_tail(path: Path) -> None:
-    """Cut a last line without newline: the process was killed while it wrote it."""
-    with path.open("rb+") as file:
-        size = position = file.seek(0, os.SEEK_END)
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            newline = file.read(position - start).rfind(b"\n")
-            if newline >= 0:
-                position = start + newline + 1
-                break
-            position = start
-        if position < size:
-            file.truncate(position)
-
-
-def _still_holds(source: str, sha256: str | None) -> bool:
-    """Tell whether a record's input was read then and has the same content now (or cannot be re-read)."""
-    if sha256 is None:
-        return False
-    if not Path(source).is_file():
-        return True
-    try:
-        return read_path(source).sha256 == sha256
-    except MediaError:
-        return False
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is not None and list(reader.fieldnames) != columns():
-            raise DataError("its columns are not those of this version", where=path, expected=json.dumps(columns()))
-        yield from reader
-
-
-def _rewrite(path: Path, lines: Iterable[str]) -> None:
+def compact(kind: Kind, path: Path) -> None:
+    """Keep the last record of each source; atomic."""
+    last: dict[str | None, int] = {}
+    for number, (line, _) in enumerate(_lines(path), 1):
+        entry = _parse(kind, path, number, line)
+        last[entry.source if entry else None] = number
+    keep = set(last.values())
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as out:
-        out.writelines(lines)
+    with partial.open("wb") as out:
+        out.writelines(line for number, (line, _) in enumerate(_lines(path), 1) if number in keep)
     partial.replace(path)
 
 
-def _same_spec(path: Path, found: str | None, wanted: str) -> None:
-    if found != wanted:
+def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield each line with the position after it. Records are one line: names and messages have no breaks."""
+    position = 0
+    with path.open("rb") as file:
+        for line in file:
+            position += len(line)
+            yield line, position
+
+
+def _parse(kind: Kind, path: Path, number: int, line: bytes) -> Entry | None:
+    """Read one line of a log; None for the header of a CSV."""
+    try:
+        if kind == "jsonl":
+            result = read_result(line)
+            sha = result.media.sha256 if result.media else None
+            if isinstance(result, Unscored):
+                return Entry(result.source, sha, result.reason, result.spec)
+            return Entry(result.source, sha, None, result.provenance.spec)
+        (values,) = csv.reader([line.decode("utf-8")])
+        if number == 1 and values == columns():
+            return None
+        if number == 1 or len(values) != len(columns()):
+            raise ValueError(f"{len(values)} columns")
+        row = dict(zip(columns(), values, strict=True))
+        return Entry(row["source"], row["sha256"] or None, row["reason"] or None, row["spec"])
+    except (ValidationError, ValueError, csv.Error) as error:
+        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise DataError(
-            f"its scores were made with other settings (spec {found}, now {wanted})",
+            f"line {number} is not a result record ({detail})",
             where=path,
-            hint="use the same model and options, or another file: such scores may not be mixed",
+            expected=f"a file that `mllmqa score --{kind}` of this version wrote",
+        ) from error
+
+
+def _check_torn(kind: Kind, path: Path, line: bytes, *, first: bool) -> None:
+    """Make sure that a last line without newline is the start of a record of ours, before it is cut off."""
+    start = b'{"schema_version":'
+    if kind == "csv":
+        header = io.StringIO()
+        csv.writer(header, lineterminator="\n").writerow(columns())
+        start = header.getvalue().encode()
+    if (kind == "jsonl" or first) and not (start.startswith(line) or line.startswith(start)):
+        raise DataError(
+            "is not a file of results", where=path, expected=f"a file that `mllmqa score --{kind}` wrote"
         )

@@ -54,6 +54,8 @@ class Provenance(Record):
     preset: str
     revision: str | None = None
     weights_sha256: str | None = None
+    settings_sha256: str | None = None
+    """Of configuration, tokenizer, processor and chat template; like the weights', for local models only."""
     prompt_id: str
     prompt_sha256: str
     view: str

@@ -27,7 +27,7 @@ from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, pre
 from mllmqa.schema import Distribution, FrameScore, Score, Unscored
 
 if TYPE_CHECKING:
-    from mllmqa.prepare import Source
+    from mllmqa.prepare import IsDone, Source
 
     Many = list[Source] | tuple[Source, ...]
 
@@ -90,9 +90,7 @@ class Scorer:
     @overload
     def score(self, source: Many, options: ScoreOptions | None = ...) -> list[Score | Unscored]: ...
 
-    def score(
-        self, source: Source | Many, options: ScoreOptions | None = None
-    ) -> Score | list[Score | Unscored]:
+    def score(self, source: Source | Many, options: ScoreOptions | None = None) -> Score | list[Score | Unscored]:
         """Score one source, or a list of them.
 
         Args:
@@ -111,8 +109,8 @@ class Scorer:
             return list(self.stream([Input.of(one) for one in source], options))
         plan = self.plan(options)
         ready = prepare(source, Input.of(source).name, plan)
-        if isinstance(ready, Refused):
-            raise ready.error
+        if isinstance(ready, Refused) or ready is None:
+            raise ready.error if ready else InferenceError("nothing to score")
         answers = self.backend.level_logits(ready.requests, self.scale.words)
         for answer in answers:
             if isinstance(answer, MllmqaError):
@@ -135,20 +133,23 @@ class Scorer:
 
     def stream(
         self,
-        sources: Iterable[Input],
+        sources: Iterable[Input | Source],
         options: ScoreOptions | None = None,
         *,
         workers: int | None = None,
         batch_size: int | None = None,
+        is_done: IsDone | None = None,
     ) -> Iterator[Score | Unscored]:
         """Score any number of sources lazily, one result each, in order.
 
         Args:
-            sources: The inputs.
+            sources: The inputs, or what :meth:`score` takes.
             options: As for :meth:`score`.
             workers: Decode threads; default: one per core, at most 8.
             batch_size: Requests per forward pass; default 4 on the CPU, 16 elsewhere (halved when the
                 GPU's memory does not hold them).
+            is_done: Asked with name and SHA-256 of every input that can be opened; those that are done
+                give no result.
 
         Raises:
             UsageError: Before the first result, for options that this model cannot do.
@@ -158,7 +159,7 @@ class Scorer:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
         size = batch_size or (4 if self.backend.info.device == "cpu" else 16)
         waiting: list[Prepared | Refused] = []
-        for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1)):
+        for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
             waiting.append(ready)
             if sum(len(w.requests) for w in waiting if isinstance(w, Prepared)) >= size:
                 yield from self._ask(waiting, plan, size)
@@ -219,24 +220,28 @@ def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Ref
     )
 
 
-def _prepare_ahead(sources: Iterable[Input], plan: Plan, workers: int) -> Iterator[Prepared | Refused]:
-    """Prepare sources in threads, in order, at most ``workers + 2`` ahead."""
+def _prepare_ahead(
+    sources: Iterable[Input | Source], plan: Plan, workers: int, is_done: IsDone | None
+) -> Iterator[Prepared | Refused]:
+    """Prepare sources in threads, in order, at most ``workers + 2`` ahead; leave out those that are done."""
     if workers < 1:
         raise UsageError(f"{workers} workers", expected="at least 1")
-    window: deque[Future[Prepared | Refused]] = deque()
+    window: deque[Future[Prepared | Refused | None]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="mllmqa-decode")
     try:
-        for item in sources:
-            window.append(pool.submit(_prepare_one, item, plan))
-            if len(window) >= workers + 2:
-                yield window.popleft().result()
+        for one in sources:
+            item = one if isinstance(one, Input) else Input.of(one)
+            window.append(pool.submit(_prepare_one, item, plan, is_done))
+            if len(window) >= workers + 2 and (ready := window.popleft().result()) is not None:
+                yield ready
         while window:
-            yield window.popleft().result()
+            if (ready := window.popleft().result()) is not None:
+                yield ready
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _prepare_one(item: Input, plan: Plan) -> Prepared | Refused:
+def _prepare_one(item: Input, plan: Plan, is_done: IsDone | None) -> Prepared | Refused | None:
     if isinstance(item.source, MllmqaError):
         return Refused(item.name, item.source)
-    return prepare(item.source, item.name, plan, item.kind)
+    return prepare(item.source, item.name, plan, item.kind, is_done)

@@ -7,14 +7,15 @@ kept in a JSONL journal beside it and the file is written at the end, by an atom
 from __future__ import annotations
 
 import csv
-import io
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from mllmqa import resume
-from mllmqa.errors import MissingExtraError, UsageError
+from mllmqa.errors import DataError, MissingExtraError, UsageError
 from mllmqa.records import columns, flat, read_jsonl
+from mllmqa.resume import Entry
 from mllmqa.schema import Score, Unscored
 
 
@@ -30,50 +31,51 @@ class Sink(Protocol):
         ...
 
 
-class JsonlSink:
-    """Append-only JSON lines."""
+class LogSink:
+    """Append-only log: JSON lines, or CSV with a header.
 
-    def __init__(self, path: Path) -> None:
-        self._file = _appending(path)
+    Args:
+        kind: Form of the lines.
+        path: The file.
+        known: What it has already; a second record of a source replaces the first when the file is closed.
+    """
 
-    def write(self, result: Score | Unscored) -> None:
-        """Append one record as a line and flush it."""
-        self._file.write(result.model_dump_json() + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class CsvSink:
-    """Append-only CSV with a header."""
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, kind: resume.Kind, path: Path, known: Iterable[str] = ()) -> None:
+        self._kind, self._path = kind, path
+        self._sources = set(known)
+        self._repeated = False
         fresh = not path.exists() or path.stat().st_size == 0
-        self._file = _appending(path)
-        self._writer = csv.DictWriter(self._file, columns(), lineterminator="\n")
-        if fresh:
-            self._writer.writeheader()
+        self._file = path.open("a", encoding="utf-8", newline="")
+        _lock(self._file, path)
+        self._csv = csv.DictWriter(self._file, columns(), lineterminator="\n")
+        if kind == "csv" and fresh:
+            self._csv.writeheader()
             self._file.flush()
 
     def write(self, result: Score | Unscored) -> None:
-        """Append one row and flush it."""
-        self._writer.writerow(flat(result))
+        """Append one record as a line and flush it."""
+        if self._kind == "csv":
+            self._csv.writerow(flat(result))
+        else:
+            self._file.write(result.model_dump_json() + "\n")
         self._file.flush()
+        self._repeated |= result.source in self._sources
+        self._sources.add(result.source)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; of sources with several records keep the last."""
         self._file.close()
+        if self._repeated:
+            resume.compact(self._kind, self._path)
 
 
 class ParquetSink:
     """A Parquet file, fed through a JSONL journal; each row also has the full record as JSON text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Iterable[str] = ()) -> None:
         _pyarrow()
         self._path = path
-        self._journal = JsonlSink(journal_of(path))
+        self._journal = LogSink("jsonl", journal_of(path), known)
 
     def write(self, result: Score | Unscored) -> None:
         """Append one record to the journal."""
@@ -99,46 +101,74 @@ def journal_of(path: Path) -> Path:
     return path.with_name(path.name + ".journal.jsonl")
 
 
-_SINKS: dict[str, type[JsonlSink] | type[CsvSink] | type[ParquetSink]] = {
-    "jsonl": JsonlSink,
-    "csv": CsvSink,
-    "parquet": ParquetSink,
-}
-
-
-def open_sink(kind: str, path: Path, *, continued: bool, spec: str) -> tuple[Sink, set[str]]:
-    """Open a file for results.
+def open_sink(kind: str, path: Path, *, continued: bool, spec: str) -> tuple[Sink, dict[str, Entry]]:
+    """Open a file for results; one process at a time may write it.
 
     Args:
         kind: ``jsonl``, ``csv`` or ``parquet``.
         path: The file.
-        continued: Continue an existing file; a torn last record is cut off first.
+        continued: Continue an existing file.
         spec: Of the run to come; a file made by another spec is refused.
 
     Returns:
-        The sink, and the sources that the file already has.
+        The sink, and what the file already knows, by source.
 
     Raises:
-        UsageError: The file exists and ``continued`` is off, or it cannot be written.
+        UsageError: As :func:`check_output`.
         DataError: The file to be continued is not ours, or was made by another spec.
     """
+    check_output(kind, path, continued=continued)
+    form: resume.Kind = "csv" if kind == "csv" else "jsonl"
     log = journal_of(path) if kind == "parquet" else path
-    done: set[str] = set()
-    if not continued and (path.exists() or log.exists()):
-        existing = path if path.exists() else log
-        raise UsageError("this file exists already", where=existing, hint="continue it with --resume, or remove it")
+    if continued and kind == "parquet" and path.exists() and not log.exists():
+        _journal_from_parquet(path, log)
+    known: dict[str, Entry] = {}
+    if log.exists():
+        with log.open("rb") as guard:
+            _lock(guard, path)
+            known = resume.continue_log(form, log, spec)
+    return (ParquetSink(path, known) if kind == "parquet" else LogSink(form, path, known)), known
+
+
+def _lock(file: IO[Any], path: Path) -> None:
+    """Make sure that no other process writes the same file (where the system has such locks)."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
     try:
-        if continued and kind == "parquet" and path.exists() and not log.exists():
-            _journal_from_parquet(path, log)
-        if log.exists():
-            done = (resume.continue_csv if kind == "csv" else resume.continue_jsonl)(log, spec)
-        return _SINKS[kind](path), done
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(
+            "another run is writing this file", where=path, hint="wait for it, or name another"
+        ) from error
+
+
+def check_output(kind: str, path: Path, *, continued: bool) -> None:
+    """Check that a file for results can be written, before time is spent on what to write.
+
+    Raises:
+        UsageError: It exists and ``continued`` is off, is no regular file, or cannot be written.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    log = journal_of(path) if kind == "parquet" else path
+    if kind == "parquet":
+        _pyarrow()
+    try:
+        existing = [p for p in (path, log) if p.exists()]
+        if any(not p.is_file() for p in existing):
+            raise UsageError("is not a regular file", where=existing[0])
+        if existing and not continued:
+            raise UsageError(
+                "this file exists already", where=existing[0], hint="continue it with --resume, or remove it"
+            )
+        fresh = not log.exists()
+        with log.open("ab"):
+            pass
+        if fresh:
+            log.unlink()
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=path) from error
-
-
-def _appending(path: Path) -> io.TextIOWrapper:
-    return path.open("a", encoding="utf-8", newline="")
 
 
 def _pyarrow() -> tuple[Any, Any]:
@@ -163,11 +193,17 @@ def _parquet_schema(pa: Any) -> Any:
 
 
 def _journal_from_parquet(path: Path, journal: Path) -> None:
-    _, pq = _pyarrow()
+    pa, pq = _pyarrow()
     partial = journal.with_name(journal.name + ".partial")
-    with partial.open("w", encoding="utf-8") as out:
-        for batch in pq.ParquetFile(path).iter_batches(columns=["record"]):
-            out.writelines(f"{row['record']}\n" for row in batch.to_pylist())
+    try:
+        with pq.ParquetFile(path) as file, partial.open("w", encoding="utf-8") as out:
+            for batch in file.iter_batches(columns=["record"]):
+                out.writelines(f"{row['record']}\n" for row in batch.to_pylist())
+    except (pa.ArrowException, KeyError) as error:
+        partial.unlink(missing_ok=True)
+        raise DataError(
+            "is not a file of results", where=path, expected="a file that `mllmqa score --parquet` wrote"
+        ) from error
     partial.replace(journal)
 
 

@@ -10,11 +10,15 @@ from mllmqa.schema import Media, Provenance, Score, Unscored
 SPEC = "0123456789abcdef"
 
 
+def content_hash(source: str) -> str:
+    """Return the SHA-256 of the file ``source``, or of its name if there is none."""
+    path = Path(source)
+    return hashlib.sha256(path.read_bytes() if path.is_file() else source.encode()).hexdigest()
+
+
 def scored(source: str, value: float = 3.0, spec: str = SPEC) -> Score:
     """Return a score whose media hash is that of the file ``source``, if there is one."""
-    path = Path(source)
-    sha = hashlib.sha256(path.read_bytes() if path.is_file() else source.encode()).hexdigest()
-    media = Media(kind="image", name=source, sha256=sha, format="png", width=4, height=3)
+    media = Media(kind="image", name=source, sha256=content_hash(source), format="png", width=4, height=3)
     provenance = Provenance(
         spec=spec, mllmqa_version="0", model="m", preset="p", prompt_id="score/quality@1", prompt_sha256="0",
         view="native", decoder="pillow", dtype="float32", device="cpu", torch_version="2", transformers_version="5",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from mllmqa.scoring import Scorer
 from tests import tiny_models
 from tests.conftest import photo_pixels
 
-INFO = ModelInfo("m", None, "0", "float32", "cpu")
+INFO = ModelInfo("m", None, "0", "1", "float32", "cpu")
 
 
 def _preset(**changes: object) -> Preset:
@@ -111,9 +112,66 @@ def test_what_the_user_says_it_is_must_be_true() -> None:
     plan = _plan()
     refused = prepare(_frames(), "x", plan, "image")
     assert isinstance(refused, Refused)
-    assert "this is a video" in str(refused.error)
+    assert "of the kind video" in str(refused.error)
     assert refused.media is not None
     assert isinstance(prepare(_frames(), "x", plan, "video"), Prepared)
+
+
+def test_what_is_done_is_not_decoded_again() -> None:
+    asked = []
+
+    def is_done(name: str, sha256: str | None) -> bool:
+        asked.append((name, sha256))
+        return True
+
+    assert prepare(_frames(), "x", _plan(), is_done=is_done) is None
+    assert asked == [("x", _prepared(_frames(), _plan()).media.sha256)]
+
+
+def test_long_clips_are_decoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _prepared(_frames(), _plan("images", options=ScoreOptions(frames="all")))
+    monkeypatch.setattr("mllmqa.prepare.CHUNK_BYTES", 3 * 64 * 48 * 2)  # two frames
+    parts = _prepared(_frames(), _plan("images", options=ScoreOptions(frames="all")))
+    assert parts.provenance == whole.provenance
+    for one, two in zip(parts.requests[0].images, whole.requests[0].images, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_surprise_costs_one_input_only() -> None:
+    class Stream:
+        def read(self, size: int = -1) -> bytes:
+            raise ZeroDivisionError("surprise")
+
+    found = prepare(Stream(), "x", _plan())  # type: ignore[arg-type]
+    assert isinstance(found, Refused)
+    assert "ZeroDivisionError: surprise" in str(found.error)
+
+
+def test_a_model_may_take_some_views_only() -> None:
+    with pytest.raises(UsageError, match="square-tiles:512"):
+        make_plan(presets()["nano"], INFO, False, ScoreOptions(view="native"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answer_separator": ""},
+        {"view": "resize:100"},
+        {"aspects": {"quality": "score/aesthetics"}},
+        {"video": VideoPreset(mode="images", frames="uniform:5")},
+    ],
+)
+def test_the_spec_covers_the_preset(change: dict[str, object]) -> None:
+    base = make_plan(_preset(), INFO, False, ScoreOptions())
+    assert make_plan(_preset(**change), INFO, False, ScoreOptions()).spec != base.spec
+
+
+def test_the_spec_covers_the_model_but_not_how_it_was_spelled() -> None:
+    def spec(**changes: object) -> str:
+        return make_plan(_preset(), replace(INFO, **changes), False, ScoreOptions()).spec  # type: ignore[arg-type]
+
+    assert spec(model="./m") == spec(model="m") == spec(device="cuda")
+    assert len({spec(), spec(weights_sha256="2"), spec(settings_sha256="2"), spec(dtype="bfloat16")}) == 4
 
 
 def test_unknown_aspects_list_the_known_ones() -> None:

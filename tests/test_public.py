@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +38,19 @@ def test_shipped_folders_are_found(name: str) -> None:
 def test_other_folders_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="data_builders"):
         resources.folder("tests")
+
+
+def test_a_user_script_is_typed(tmp_path: Path) -> None:
+    script = tmp_path / "user.py"
+    script.write_text(
+        "import mllmqa\n"
+        "scorer = mllmqa.load('nano')\n"
+        "reveal_type(scorer.score('a.png', mllmqa.ScoreOptions(per_frame=True)))\n"
+        "reveal_type(scorer.score(['a.png', 'b.png']))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), str(script)],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    notes = [line.split("Revealed type is ")[1] for line in ran.stdout.splitlines() if "Revealed" in line]
+    assert notes == ['"mllmqa.schema.Score"', '"list[mllmqa.schema.Score | mllmqa.schema.Unscored]"'], ran.stdout

@@ -13,7 +13,14 @@ import pytest
 from PIL import Image
 
 from mllmqa import prompts
-from mllmqa.errors import InferenceError, MediaCorruptError, MediaNotFoundError, UnknownNameError, UsageError
+from mllmqa.errors import (
+    InferenceError,
+    MediaAccessError,
+    MediaCorruptError,
+    MediaNotFoundError,
+    UnknownNameError,
+    UsageError,
+)
 from mllmqa.models.base import LevelLogits
 from mllmqa.prepare import ScoreOptions
 from mllmqa.schema import Score, Unscored, read_result
@@ -86,7 +93,7 @@ def test_the_spec_changes_with_everything_that_decides(nano: Scorer) -> None:
     variants = [
         ScoreOptions(),
         ScoreOptions(frames="uniform:4"),
-        ScoreOptions(view="native"),
+        ScoreOptions(view="pad-square:512"),
         ScoreOptions(per_frame=True),
         ScoreOptions(decoder="pyav"),
     ]
@@ -127,6 +134,10 @@ def test_one_bad_source_raises(nano: Scorer, tmp_path: Path, photo: Path) -> Non
     cut.write_bytes(photo.read_bytes()[:2000])
     with pytest.raises(MediaCorruptError):
         nano.score(cut)
+    closed = io.BytesIO(b"x")
+    closed.close()
+    with pytest.raises(MediaAccessError, match="closed file"):
+        nano.score(closed)
     with pytest.raises(UsageError, match="cannot open an object of type int"):
         nano.score(3)  # type: ignore[call-overload]
 
@@ -134,7 +145,7 @@ def test_one_bad_source_raises(nano: Scorer, tmp_path: Path, photo: Path) -> Non
 def test_a_rule_that_would_fill_the_memory_is_refused(
     nano: Scorer, monkeypatch: pytest.MonkeyPatch, clip: Path
 ) -> None:
-    monkeypatch.setattr("mllmqa.prepare.MAX_DECODED_BYTES", 100_000)
+    monkeypatch.setattr("mllmqa.prepare.MAX_VIEW_BYTES", 100_000)
     (result,) = nano.score([clip], ScoreOptions(frames="all"))
     assert isinstance(result, Unscored)
     assert result.reason == "limit"
@@ -150,6 +161,7 @@ def test_the_stream_reads_no_further_than_it_must(nano: Scorer, photo: Path) -> 
             taken += 1
             yield Input.of(photo)
 
+    assert [r.status for r in nano.stream([photo, str(photo)])] == ["scored"] * 2
     stream = nano.stream(endless(), workers=2, batch_size=2)
     for _ in range(6):
         next(stream)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mllmqa.errors import DataError, UsageError
 from mllmqa.records import columns, flat, read_jsonl
 from mllmqa.schema import Score, Unscored, read_result
-from mllmqa.sinks import journal_of, open_sink
-from tests.records_made import SPEC, scored, unscored
+from mllmqa.sinks import open_sink
+from tests.records_made import SPEC, content_hash, scored, unscored
 
 KINDS = ("jsonl", "csv", "parquet")
 
@@ -29,11 +29,12 @@ def _sources(kind: str, path: Path) -> list[str]:
 
 
 def _write(kind: str, path: Path, results: list[Score | Unscored], continued: bool = False) -> set[str]:
-    sink, done = open_sink(kind, path, continued=continued, spec=SPEC)
+    """Write results as a run would; returns the sources that the run would not ask about again."""
+    sink, known = open_sink(kind, path, continued=continued, spec=SPEC)
     for result in results:
         sink.write(result)
     sink.close()
-    return done
+    return {source for source, entry in known.items() if entry.is_done(content_hash(source))}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,7 +43,7 @@ def test_a_finished_file_is_continued_not_repeated(kind: str, tmp_path: Path) ->
     assert _write(kind, path, [scored("a"), scored("b")]) == set()
     assert _write(kind, path, [scored("c")], continued=True) == {"a", "b"}
     assert _sources(kind, path) == ["a", "b", "c"]
-    assert not journal_of(path).exists()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,14 +97,61 @@ def test_a_file_cut_at_any_byte_can_be_continued(kind: str, keep: int, torn: int
     assert _sources(kind, path) == [f"s{i}" for i in range(whole)]
 
 
-def test_a_foreign_file_is_refused_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "content", [b"one line", b"two\nlines\n", b"a,b\n1,2", b"\x89PNG\r\n\x1a\n\xff\xfe", b'{"hello": 1}\n']
+)
+def test_files_of_others_are_refused_and_stay_as_they_are(kind: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="precious"):
+        open_sink(kind, path, continued=True, spec=SPEC)
+    assert path.read_bytes() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["precious"]
+
+
+def test_a_foreign_line_is_named_and_nothing_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    path.write_text(scored("a").model_dump_json() + '\n{"hello": 1}\n')
+    path.write_text(scored("a").model_dump_json() + '\n{"hello": 1}\n{"schema_ver')
+    before = path.read_bytes()
     with pytest.raises(DataError, match="line 2 is not a result record"):
         open_sink("jsonl", path, continued=True, spec=SPEC)
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="columns are not those"):
-        open_sink("csv", path, continued=True, spec=SPEC)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_source_done_twice_keeps_its_last_record(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    _write(kind, path, [scored("a", 2.0), scored("b"), scored("a", 4.0)])
+    assert _sources(kind, path) == ["b", "a"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_two_runs_cannot_write_one_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    sink, _ = open_sink(kind, path, continued=False, spec=SPEC)
+    sink.write(scored("a"))
+    with pytest.raises(UsageError, match="another run is writing this file"):
+        open_sink(kind, path, continued=True, spec=SPEC)
+    sink.close()
+    assert _write(kind, path, [], continued=True) == {"a"}
+
+
+def test_what_is_no_file_cannot_be_an_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a regular file"):
+        open_sink("jsonl", tmp_path, continued=True, spec=SPEC)
+    with pytest.raises(UsageError, match="name too long"):
+        open_sink("jsonl", tmp_path / ("x" * 300), continued=False, spec=SPEC)
+
+
+@pytest.mark.parametrize(
+    ("reason", "final"), [("corrupt", True), ("limit", True), ("inference", False), ("missing-extra", False)]
+)
+def test_only_refusals_of_the_content_are_final(reason: str, final: bool, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    refused = unscored("a").model_copy(update={"reason": reason, "media": scored("a").media})
+    _write("jsonl", path, [refused])
+    assert _write("jsonl", path, [], continued=True) == ({"a"} if final else set())
 
 
 def test_a_killed_parquet_run_keeps_its_journal(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def build_tower(config: Config) -> TowerWithHeads:
     return model.to(memory_format=torch.channels_last)
 
 
-def tower_losses(model: TowerWithHeads, batch: Batch, config: Config) -> Losses:
+def tower_losses(model: TowerWithHeads, batch: Batch, config: Config, stage: Config) -> Losses:
     """Losses on the distortion pairs and on the rated photos; those of a part that the batch lacks are left out."""
     pixels = batch.pixels.float() / 127.5 - 1
     out = model(pixels.contiguous(memory_format=torch.channels_last))
@@ -91,7 +91,12 @@ def tower_losses(model: TowerWithHeads, batch: Batch, config: Config) -> Losses:
     if pairs:
         result["kind"] = F.cross_entropy(out.kind[rated:], batch.kind, label_smoothing=0.05)
         result["severity"] = F.smooth_l1_loss(out.severity[rated:], batch.severity)
-        result["rank"] = losses.rank_loss(score[rated:-pairs], score[-pairs:], config["margin"])
+        lighter, heavier = score[rated:-pairs], score[-pairs:]
+        if stage["rank"] == "hinge":
+            gap = config["margin"] * (batch.severity[-pairs:] - batch.severity[:-pairs])
+            result["rank"] = losses.rank_hinge(lighter, heavier, gap)
+        else:
+            result["rank"] = losses.rank_loss(lighter, heavier, config["margin"])
     if rated:
         target = losses.soft_levels(batch.level, config["opinion_sigma"], SCORES)
         result["levels"] = losses.soft_cross_entropy(out.levels[:rated], target)
@@ -124,7 +129,9 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
         steps = range(start, len(data))
         return DataLoader(data, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=6)
 
-    fit(plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config), stage["weights"]))
+    fit(
+        plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config, stage), stage["weights"])
+    )
 
 
 # ---------------------------------------------------------------- stage 3: the language model, on cached features

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -52,15 +53,29 @@ _register()
 
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows ± as \xb1, and goes on
     try:
         app(prog_name="mllmqa")
     except MllmqaError as error:
-        print(f"mllmqa: {error_line(error)}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+        _stop(f"mllmqa: {error_line(error)}", EXIT_USAGE)
     except KeyboardInterrupt:
-        print("mllmqa: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        _stop("mllmqa: interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The reader of stdout went away (`| head`): say nothing more, not even at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()  # the reader went away (`| head`)
         sys.exit(EXIT_UNSCORED)
+    except OSError as error:
+        _silence_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"mllmqa: {where}cannot write the results: {error.strerror}; continue with --resume", EXIT_USAGE)
+
+
+def _stop(line: str, code: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(code)
+
+
+def _silence_stdout() -> None:
+    """Let what is still buffered for stdout vanish, so that the interpreter does not stumble over it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
+import logging
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +12,9 @@ import typer
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
-    from mllmqa.prepare import ScoreOptions
-    from mllmqa.scoring import Input, Scorer
+    from mllmqa.resume import Entry
+    from mllmqa.schema import Score, Unscored
+    from mllmqa.scoring import Scorer
     from mllmqa.sinks import Sink
 
 _Paths = Annotated[
@@ -50,13 +48,16 @@ def score(
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
     batch_size: Annotated[str, typer.Option(metavar="N|auto", help="Requests per forward pass.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Decode threads. Default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Decode threads. Default: one per core.")
+    ] = None,
     scale: Annotated[int, typer.Option(help="Shown scale: 5 | 100. Records always have 1..5.")] = 5,
 ) -> None:
     """Score the quality of images and videos.
 
     Exit code: 0 all scored, 1 some unscored, 2 usage, 130 interrupted.
     """
+    from mllmqa.cli.inputs import Wanted
     from mllmqa.cli.show import Screen
     from mllmqa.prepare import ScoreOptions
 
@@ -69,94 +70,77 @@ def score(
         raise UsageError(f"--scale {scale}", expected="5 or 100")
     options = ScoreOptions(aspect=aspect, frames=frames, per_frame=per_frame, view=view, decoder=decoder)
     size = _batch_size(batch_size)
-    wanted = _Wanted(paths or [], image or [], video or [], from_file)
+    wanted = Wanted(tuple(paths or ()), tuple(image or ()), tuple(video or ()), from_file, limit)
+    wanted.check(resume=resume)
 
+    output = _Output(chosen, resume)
     scorer = _load(model, device, dtype)
-    sink, done = _open(chosen, resume, scorer, options)
-    inputs = itertools.islice((i for i in wanted.inputs() if i.name not in done), limit)
-    with Screen(as_json=as_json, quiet=sink is not None, scale=scale, total=wanted.total(limit, done)) as screen:
-        try:
-            for result in scorer.stream(inputs, options, workers=workers, batch_size=size):
-                if sink is not None:
-                    sink.write(result)
-                screen.show(result)
-        finally:
-            if sink is not None and not isinstance(sys.exc_info()[1], KeyboardInterrupt):
-                sink.close()
-    raise typer.Exit(screen.finish(already=len(done)))
+    output.open(scorer.plan(options).spec)
+    with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
+        for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
+            output.write(result)
+            screen.show(result)
+        output.close()
+    raise typer.Exit(screen.finish(already=output.already, already_unscored=output.already_unscored))
 
 
-class _Wanted:
-    """The inputs that the command line names."""
+class _Output:
+    """The file that results go to, if any, and what it has already."""
 
-    def __init__(self, paths: list[str], images: list[str], videos: list[str], from_file: str | None) -> None:
-        if not (paths or images or videos or from_file):
-            raise UsageError("nothing to score", expected="PATHS, --image, --video or --from-file")
-        if "-" in paths and from_file == "-":
-            raise UsageError("stdin is asked for twice: as PATH - and as --from-file -")
-        self._paths, self._images, self._videos, self._from_file = paths, images, videos, from_file
+    def __init__(self, chosen: dict[str, Path], resume: bool) -> None:
+        from mllmqa.sinks import check_output
 
-    def inputs(self) -> Iterator[Input]:
-        """Yield every input lazily, in the order of the command line."""
-        from mllmqa import media
-        from mllmqa.scoring import Input
+        self._chosen, self._resume = chosen, resume
+        self._sink: Sink | None = None
+        self._known: dict[str, Entry] = {}
+        self.already = self.already_unscored = 0
+        for kind, path in chosen.items():
+            check_output(kind, path, continued=resume)
 
-        yield from (Input.of(name, "image") for name in self._images)
-        yield from (Input.of(name, "video") for name in self._videos)
-        for path in self._paths:
-            if path == "-":
-                yield Input(sys.stdin.buffer, "-")
-                continue
-            for item in media.gather([path]):
-                named = Input.of(item.source)
-                yield named if item.error is None else replace(named, source=item.error)
-        if self._from_file is not None:
-            yield from (Input.of(name) for name in _lines(self._from_file))
+    def open(self, spec: str) -> None:
+        """Open the file for a run with this spec."""
+        from mllmqa.sinks import open_sink
 
-    def total(self, limit: int | None, done: set[str]) -> int | None:
-        """Count the inputs to come for the progress bar; None if stdin names them."""
-        if self._from_file == "-" or "-" in self._paths or not sys.stderr.isatty():
-            return None
-        count = sum(1 for item in self.inputs() if item.name not in done)
-        return min(count, limit) if limit else count
+        for kind, path in self._chosen.items():
+            self._sink, self._known = open_sink(kind, path, continued=self._resume, spec=spec)
+
+    def is_done(self, name: str, sha256: str | None) -> bool:
+        """Tell whether the file has this input already, and count it."""
+        entry = self._known.get(name)
+        if entry is None or not entry.is_done(sha256):
+            return False
+        self.already += 1
+        self.already_unscored += entry.reason is not None
+        return True
+
+    def write(self, result: Score | Unscored) -> None:
+        """Write one result."""
+        if self._sink is not None:
+            self._sink.write(result)
+
+    def close(self) -> None:
+        """Finish the file; not called after an error, so that what is written can be continued."""
+        if self._sink is not None:
+            self._sink.close()
 
 
-def _lines(path: str) -> Iterator[str]:
-    """Yield the non-empty lines of a list of paths; - is stdin."""
-    try:
-        with nullcontext(sys.stdin) if path == "-" else Path(path).open(encoding="utf-8") as file:
-            yield from (name for line in file if (name := line.rstrip("\r\n")))
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=path) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("is not UTF-8 text", where=path, expected="one path per line") from error
+MAX_BATCH = 4096
 
 
 def _batch_size(text: str) -> int | None:
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise UsageError(f"--batch-size {text!r}", expected="auto or a whole number from 1")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_BATCH):
+        raise UsageError(f"--batch-size {text!r}", expected=f"auto or a whole number from 1 to {MAX_BATCH}")
     return int(text)
 
 
 def _load(model: str, device: str, dtype: str) -> Scorer:
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
-    from mllmqa.models.presets import DEFAULT_MODEL
     from mllmqa.scoring import load
 
-    if model == DEFAULT_MODEL or not sys.stderr.isatty():
-        logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
+    if not sys.stderr.isatty():
+        disable_progress_bar()
     return load(model, device=device, dtype=dtype)
-
-
-def _open(
-    chosen: dict[str, Path], resume: bool, scorer: Scorer, options: ScoreOptions
-) -> tuple[Sink | None, set[str]]:
-    from mllmqa.sinks import open_sink
-
-    spec = scorer.plan(options).spec
-    for kind, path in chosen.items():
-        return open_sink(kind, path, continued=resume, spec=spec)
-    return None, set()

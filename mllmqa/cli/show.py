@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,10 @@ class Screen:
         as_json: Print JSON records instead of rows.
         quiet: Results go to a file: print no rows.
         scale: Shown scale, 5 or 100.
-        total: Inputs to come, for the progress bar; None if unknown.
+        total: Counts the inputs to come for the progress bar; called only if there is one.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool, scale: int, total: int | None) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, scale: int, total: Callable[[], int | None]) -> None:
         self._json, self._quiet, self._scale, self._total = as_json, quiet, scale, total
         self._out = Console(highlight=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -40,7 +41,7 @@ class Screen:
         self.scored = self.unscored = 0
 
     def __enter__(self) -> Screen:
-        if self._err.is_terminal and self._total != 1:
+        if self._err.is_terminal and (total := self._total()) != 1:
             from rich import progress as p
 
             self._progress = p.Progress(
@@ -48,7 +49,7 @@ class Screen:
                 p.TextColumn("{task.fields[rate]}"), p.TextColumn("left"), p.TimeRemainingColumn(),
                 console=self._err, transient=True,
             )  # fmt: skip
-            self._task = self._progress.add_task("scoring", total=self._total, rate="")
+            self._task = self._progress.add_task("scoring", total=total, rate="")
             self._progress.start()
         return self
 
@@ -100,9 +101,15 @@ class Screen:
         row.append(f"{word:<10}{bar}", _COLOURS[round(min(5, max(1, value)))])
         return row.append(f"  {name}")
 
-    def finish(self, already: int) -> int:
-        """Print the summary; return the exit code."""
+    def finish(self, already: int, already_unscored: int) -> int:
+        """Print the summary; return the exit code.
+
+        Args:
+            already: Inputs that the file had before.
+            already_unscored: Those of them that it has as unscored.
+        """
         if self._quiet or self.unscored or self.scored + self.unscored != 1:
             extra = f", {already} already in the file" if already else ""
+            extra += f" ({already_unscored} of them unscored)" if already_unscored else ""
             self._err.print(f"scored {self.scored}, unscored {self.unscored}{extra}")
-        return EXIT_UNSCORED if self.unscored else EXIT_OK
+        return EXIT_UNSCORED if self.unscored or already_unscored else EXIT_OK

@@ -38,6 +38,7 @@ IMAGE_EXTENSIONS = frozenset(
         "j2k",
         "jpx",
         "qoi",
+        "svg",  # not read, but reported
     ]
 )
 VIDEO_EXTENSIONS = frozenset(
@@ -128,7 +129,7 @@ def _pattern(pattern: str, recursive: bool) -> Iterator[Item]:
 
 def _folder(folder: str, recursive: bool) -> Iterator[Item]:
     found = False
-    for item in _walk(folder, recursive, frozenset()):
+    for item in _walk(folder, recursive):
         found = True
         yield item
     if not found:
@@ -136,27 +137,31 @@ def _folder(folder: str, recursive: bool) -> Iterator[Item]:
         yield Item(folder, MediaNotFoundError("folder without media", where=folder, hint=hint))
 
 
-def _walk(folder: str, recursive: bool, above: frozenset[tuple[int, int]]) -> Iterator[Item]:
-    """Walk one folder; ``above`` are the folders that lead here, so that a circle of links ends."""
-    try:
-        status = Path(folder).stat()
-        with os.scandir(folder) as listing:
-            names = sorted(entry.name for entry in listing if not entry.name.startswith("."))
-    except OSError as error:
-        from mllmqa.media.source import access_error, printable
+def _walk(folder: str, recursive: bool) -> Iterator[Item]:
+    """Walk a folder in the order of names; a circle of links ends, however deep it goes."""
+    stack: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    while stack:
+        path, above = stack.pop()
+        if path != folder and not os.path.isdir(path):  # noqa: PTH112 - never raises, whatever the string
+            if _looks_like_media(path):
+                yield Item(path)
+            continue
+        if path != folder and not recursive:
+            continue
+        try:
+            status = Path(path).stat()
+            with os.scandir(path) as listing:
+                names = sorted((entry.name for entry in listing if not entry.name.startswith(".")), reverse=True)
+        except OSError as error:
+            from mllmqa.media.source import access_error, printable
 
-        yield Item(folder, access_error(error, printable(folder)))
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for name in names:
-        path = os.path.join(folder, name)  # noqa: PTH118 - keeps the spelling of the user
-        if os.path.isdir(path):  # noqa: PTH112
-            if recursive:
-                yield from _walk(path, recursive, above | {here})
-        elif _looks_like_media(path):
-            yield Item(path)
+            yield Item(path, access_error(error, printable(path)))
+            continue
+        here = (status.st_dev, status.st_ino)
+        if here not in above:
+            inside = above | {here}
+            # Joined by hand to keep the spelling of the user.
+            stack += [(os.path.join(path, name), inside) for name in names]  # noqa: PTH118
 
 
 def _looks_like_media(path: str) -> bool:

@@ -35,6 +35,9 @@ from mllmqa.media.index import EPSILON_S, VideoIndex
 
 Numbers = NDArray[np.int64]
 
+MAX_FRAMES = 100_000
+"""Frames that a rule with a fixed number of them may take."""
+
 RULES = (
     "uniform:N",
     "1fps",
@@ -125,6 +128,8 @@ def parse_rule(text: str) -> FrameRule:
         r"[1-9]\d{0,3}(x[1-9]\d{0,3}){2}", values
     ):
         clips, length, step = (int(v) for v in values.split("x"))
+        if clips * length > MAX_FRAMES:
+            raise UnknownNameError(f"{text!r} takes {clips * length} frames", expected=f"at most {MAX_FRAMES}")
         short = kind == "tsn" and length == step == 1
         return FrameRule(f"tsn:{clips}" if short else f"{kind}:{values}", kind, (clips, length, step))
     raise UnknownNameError(f"no frame rule is called {text!r}", expected="one of " + ", ".join(RULES))

@@ -197,6 +197,8 @@ def read_stream(stream: Any, limits: Limits, name: str | None = None) -> Encoded
         data = stream if isinstance(stream, bytes) else stream.read(limits.max_stream_bytes + 1)
     except OSError as error:
         raise access_error(error, shown) from error
+    except ValueError as error:
+        raise MediaAccessError(f"cannot be read ({error})", where=shown, hint="pass an open stream") from error
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise MediaFormatError("the stream gives text", where=shown, expected="a stream opened in binary mode")
     data = bytes(data)
@@ -205,5 +207,10 @@ def read_stream(stream: Any, limits: Limits, name: str | None = None) -> Encoded
             f"the stream has more than {limits.max_stream_bytes:,} bytes", where=shown, expected="a file instead"
         )
     if not data:
-        raise MediaFormatError("the stream is empty (0 bytes)", where=shown, expected="an image or a video")
+        raise MediaFormatError(
+            "the stream gives nothing",
+            where=shown,
+            expected="an image or a video",
+            hint="is it at its end? seek(0)",
+        )
     return Encoded(shown, None, data, len(data), hashlib.sha256(data).hexdigest(), data[:HEAD])

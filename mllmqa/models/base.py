@@ -68,6 +68,7 @@ class ModelInfo:
     model: str
     revision: str | None
     weights_sha256: str | None
+    settings_sha256: str | None
     dtype: str
     device: str
     image_processor: str | None = None

@@ -73,11 +73,19 @@ class HFBackend:
         """
         key = (text, tuple(words))
         if key not in self._ids:
-            tokenizer = self.processor.tokenizer
+            tokenizer, special = self.processor.tokenizer, self._add_special(text)
             self._ids[key] = token_ids(
-                lambda t: list(tokenizer(t)["input_ids"]), text, words, model=self.info.model
+                lambda t: list(tokenizer(t, add_special_tokens=special)["input_ids"]),
+                text,
+                words,
+                model=self.info.model,
             )
         return self._ids[key]
+
+    def _add_special(self, text: str) -> bool:
+        """Tell whether the tokenizer shall put BOS in front: not where the chat template did."""
+        bos = self.processor.tokenizer.bos_token
+        return not (bos and text.startswith(bos))
 
     # ------------------------------------------------------------------ level logits
 
@@ -135,6 +143,7 @@ class HFBackend:
         # Without the stated layout, pictures of height 1 or 3 are read as channels first.
         common: dict[str, Any] = {"text": texts, "padding": True, "return_tensors": "pt"}
         common["input_data_format"] = "channels_last"
+        common["add_special_tokens"] = self._add_special(texts[0])
         if batch[0].clip is None:
             # Nested lists: a flat one makes LLaVA-OneVision tile each picture of a pair by itself.
             encoded = self.processor(images=[list(request.images) for request in batch], **common)

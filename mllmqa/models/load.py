@@ -42,7 +42,8 @@ def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "aut
     info = ModelInfo(
         model=source.name,
         revision=commit,
-        weights_sha256=weights_sha256(Path(source.location)) if source.local else None,
+        weights_sha256=_sha256(Path(source.location), _WEIGHTS) if source.local else None,
+        settings_sha256=_sha256(Path(source.location), _SETTINGS) if source.local else None,
         dtype=str(kind).removeprefix("torch."),
         device=str(torch.device(where).type),
         image_processor=type(processor.image_processor).__name__,
@@ -58,6 +59,8 @@ def pick_device(name: str) -> str:
     """
     import torch
 
+    if name.startswith("meta"):
+        raise UsageError("the device 'meta' holds no data", expected="auto, cpu, cuda, cuda:N or mps")
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -66,7 +69,7 @@ def pick_device(name: str) -> str:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
-            f"device {name!r} cannot be used here: {str(error).splitlines()[0]}",
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0][:80]})",
             expected="auto, cpu, cuda, cuda:N or mps",
         ) from error
     return name
@@ -121,22 +124,28 @@ def _first_sentence(error: Exception) -> str:
 
 
 def _check_keys(source: ModelSource, report: dict[str, Any]) -> None:
-    """Refuse weights that do not fit: transformers only warns and leaves them random."""
-    for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+    """Refuse weights that leave a part random (transformers only warns); name what is not used."""
+    for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         keys = sorted(str(key) for key in report.get(what, ()))
-        if keys:
-            shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
-            raise ModelLoadError(
-                f"{len(keys)} {what.replace('_', ' ')} in its weights: {shown}",
-                where=source.name,
-                expected="weights that match config.json exactly",
-            )
+        if not keys:
+            continue
+        shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
+        text = f"{len(keys)} {what.replace('_', ' ')} in its weights: {shown}"
+        if what == "unexpected_keys":
+            log.warning("%s: %s; they are not used", source.name, text)
+            continue
+        raise ModelLoadError(text, where=source.name, expected="weights for every part that config.json names")
 
 
-def weights_sha256(folder: Path) -> str:
-    """Return one SHA-256 over all ``*.safetensors`` of a folder, in name order."""
+_WEIGHTS = frozenset({".safetensors"})
+_SETTINGS = frozenset({".json", ".jinja", ".model", ".txt"})
+
+
+def _sha256(folder: Path, suffixes: frozenset[str]) -> str:
+    """Return one SHA-256 over names and contents of a folder's files with these suffixes, in name order."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(p for p in folder.iterdir() if p.suffix in suffixes and p.is_file()):
+        digest.update(path.name.encode() + b"\0")
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mllmqa.errors import ModelLoadError, UnknownNameError
+from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
@@ -60,6 +61,8 @@ class Preset(_Strict):
     """Aspect → prompt id."""
     view: str
     """View (:mod:`mllmqa.media.views`)."""
+    views: tuple[str, ...] | None = None
+    """The only views that it can take; None: any."""
     video: VideoPreset
     answer_separator: str | None = None
     """Between chat template and answer start; None: a space unless the template ends with white space."""
@@ -115,9 +118,11 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
     """
     known = presets()
     if name in known and known[name].weights is not None:
+        if revision and str(known[name].weights).startswith("package:"):
+            raise UsageError("the model inside the package has no revisions", where=name)
         return _from_preset(known[name], revision)
     folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    if name and os.path.isdir(folder):  # noqa: PTH112 - never raises, whatever the name
         return ModelSource(name, _preset_of(folder), str(folder.resolve()), local=True)
     looks_like_path = name.startswith((".", "/", "~")) or folder.is_absolute()
     if _HUB_ID.fullmatch(name) and not looks_like_path:

@@ -72,6 +72,20 @@ def rank_loss(better: Tensor, worse: Tensor, margin: Tensor | float = 0.0) -> Te
     return F.softplus(worse + margin - better).mean()
 
 
+def rank_hinge(better: Tensor, worse: Tensor, gap: Tensor) -> Tensor:
+    """Margin ranking loss (RankIQA, Liu et al., ICCV 2017) with a wanted gap of its own for each pair.
+
+    Unlike :func:`rank_loss` it is silent once the gap is there, so it does not push the worse side to the
+    end of the scale.
+
+    Args:
+        better: (B,) predictions of the items known to be better.
+        worse: (B,) predictions of their partners.
+        gap: (B,) wanted differences, in levels, ≥ 0.
+    """
+    return F.relu(gap - (better - worse)).mean()
+
+
 def fidelity_loss(difference: Tensor, probability: Tensor, sigma: float = 1.0) -> Tensor:
     """Fidelity loss on pairs (FRank, Tsai et al., SIGIR 2007; UNIQUE, Zhang et al., TIP 2021).
 

@@ -111,11 +111,50 @@ def test_globs_lists_and_stdin(run: Run, folder: Path) -> None:
     assert json.loads(ran.out)["value"] == json.loads(run("score", folder / "p1.png", "--json").out)["value"]
 
 
+def test_lists_with_a_mark_odd_bytes_and_windows_line_ends(run: Run, folder: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"odd\xff.png")
+    (folder / "p0.png").rename(folder / odd)
+    names = b"\r\n".join(os.fsencode(folder / name) for name in ("p1.png", odd))
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + names + b"\r\n")
+    ran = run("score", "--from-file", listed, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out.splitlines()[1])["source"].endswith("odd\\udcff.png")
+    listed.write_bytes(b"\n\n")
+    assert "names nothing" in run("score", "--from-file", listed).err
+
+
+def test_an_input_named_twice_is_one_record(run: Run, photo: Path, tmp_path: Path) -> None:
+    assert len(run("score", photo, photo, "--json").out.splitlines()) == 1
+
+
+def test_resume_keeps_limit_and_exit_code(run: Run, folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.jpg").write_bytes((folder / "p0.png").read_bytes()[:500])  # refused for good
+    out = tmp_path / "out.jsonl"
+    arguments = ("score", folder, "--jsonl", out, "--limit", 2)
+    assert run(*arguments).code == 1
+    again = run(*arguments, "--resume")
+    assert again.code == 1
+    assert "scored 0, unscored 0, 2 already in the file (1 of them unscored)" in again.err
+    assert len(list(read_jsonl(out))) == 2
+
+
+def test_results_that_cannot_be_written_are_one_line(photo: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "mllmqa", "score", str(photo), "--json"],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert "No space left" in ran.stderr
+
+
 def test_image_and_video_say_what_is_expected(run: Run, photo: Path) -> None:
     assert run("score", "--image", photo).code == 0
     ran = run("score", "--video", photo)
     assert ran.code == 1
-    assert "this is a image (png); expected video content" in ran.err.replace("an image", "a image")
+    assert "of the kind image (png); expected video" in ran.err
 
 
 def test_limit(run: Run, folder: Path) -> None:
@@ -133,6 +172,7 @@ def test_files_of_results(kind: str, run: Run, folder: Path, tmp_path: Path) -> 
     Image.fromarray(photo_pixels(64, 48, seed=9)).save(folder / "p9.png")
     more = run("score", folder, f"--{kind}", path, "--resume")
     assert "3 already in the file" in more.err
+    assert more.code == 1
     if kind == "jsonl":
         names = [r.source for r in read_jsonl(path)]
     elif kind == "csv":
@@ -159,7 +199,13 @@ def test_files_of_results(kind: str, run: Run, folder: Path, tmp_path: Path) -> 
         (["x.png", "--aspect", "taste"], "no aspect 'taste'"),
         (["x.png", "--frames", "some"], "frame rule"),
         (["--from-file", "/nonexistent.txt"], "/nonexistent.txt"),
-        (["-", "--from-file", "-"], "twice"),
+        (["-", "--from-file", "-"], "more than once"),
+        (["-", "--jsonl", "a.jsonl", "--resume"], "cannot be found again"),
+        (["x.png", "--view", "native"], "nano cannot take the view native"),
+        (["x.png", "--batch-size", "²"], "auto or a whole number"),
+        (["x.png", "--model", "m" * 300], "no model"),
+        (["x.png", "--jsonl", "/no/such/folder/a.jsonl"], "cannot be written"),
+        (["x.png", "--jsonl", "/dev/full", "--resume"], "not a regular file"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(arguments: list[str], message: str, run: Run) -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mllmqa.errors import ModelLoadError, UsageError
-from mllmqa.models.load import load_backend, pick_device, weights_sha256
+from mllmqa.models.load import load_backend, pick_device
 from mllmqa.models.presets import resolve
 from tests import tiny_models
 
@@ -67,7 +67,6 @@ def _broken_config(folder: Path) -> None:
     ("spoil", "message"),
     [
         (_drop_a_weight, "1 missing keys in its weights"),
-        (_add_a_weight, r"1 unexpected keys in its weights: stray\.weight"),
         (_pickle_only, r"cannot be loaded.*\*\.safetensors"),
         (_cut_weights, "cannot be loaded"),
         (_remote_code, "without remote code"),
@@ -86,7 +85,8 @@ def test_what_does_not_fit_is_refused_in_one_line(spoil: Callable[[Path], None],
 def test_identity_goes_into_provenance(tiny: Path) -> None:
     info = load_backend(resolve(str(tiny)), device="cpu", dtype="bfloat16").info
     assert (info.dtype, info.device, info.model) == ("bfloat16", "cpu", str(tiny))
-    assert info.weights_sha256 == hashlib.sha256((tiny / "model.safetensors").read_bytes()).hexdigest()
+    content = b"model.safetensors\0" + (tiny / "model.safetensors").read_bytes()
+    assert info.weights_sha256 == hashlib.sha256(content).hexdigest()
     assert info.image_processor == "CLIPImageProcessorPil"
 
 
@@ -94,15 +94,26 @@ def test_auto_is_float32_on_the_cpu(tiny: Path) -> None:
     assert load_backend(resolve(str(tiny)), device="cpu").info.dtype == "float32"
 
 
-def test_weights_hash_covers_all_shards_in_name_order(tmp_path: Path) -> None:
-    (tmp_path / "b.safetensors").write_bytes(b"two")
-    (tmp_path / "a.safetensors").write_bytes(b"one")
-    (tmp_path / "c.bin").write_bytes(b"not counted")
-    assert weights_sha256(tmp_path) == hashlib.sha256(b"onetwo").hexdigest()
+def test_weights_that_are_not_used_are_named(tiny: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _add_a_weight(tiny)
+    _load(tiny)
+    assert "1 unexpected keys in its weights: stray.weight" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["processor_config.json", "chat_template.jinja", "tokenizer.json"])
+def test_every_file_that_decides_a_score_is_in_the_identity(name: str, tiny: Path) -> None:
+    path = tiny / name
+    before = load_backend(resolve(str(tiny)), device="cpu").info
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    after = load_backend(resolve(str(tiny)), device="cpu").info
+    assert before.weights_sha256 == after.weights_sha256
+    assert before.settings_sha256 != after.settings_sha256
 
 
 def test_devices_and_dtypes_that_are_not_here(tiny: Path) -> None:
     with pytest.raises(UsageError, match="device 'cuda:99'"):
         pick_device("cuda:99")
+    with pytest.raises(UsageError, match="holds no data"):
+        pick_device("meta")
     with pytest.raises(UsageError, match="float32"):
         _load(tiny, dtype="float8")

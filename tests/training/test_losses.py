@@ -79,6 +79,14 @@ def test_plcc_loss_by_hand_and_with_a_constant_side() -> None:
     assert bool(constant.grad.isfinite().all())
 
 
+def test_rank_hinge_by_hand() -> None:
+    better, worse = torch.tensor([4.0, 3.0, 2.0]), torch.tensor([3.0, 2.9, 2.5])
+    # wanted 0.5 each: gaps 1, 0.1 and -0.5 lack 0, 0.4 and 1.0
+    gap = torch.full((3,), 0.5)
+    assert float(losses.rank_hinge(better, worse, gap)) == pytest.approx((0 + 0.4 + 1.0) / 3)
+    assert float(losses.rank_hinge(better, worse - 1, gap)) == 0  # silent once the gap is there
+
+
 def test_rank_loss_by_hand() -> None:
     better, worse = torch.tensor([2.0]), torch.tensor([2.0])
     assert float(losses.rank_loss(better, worse)) == pytest.approx(math.log(2))
