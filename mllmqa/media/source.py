@@ -208,9 +208,9 @@ def read_stream(stream: Any, limits: Limits, name: str | None = None) -> Encoded
         )
     if not data:
         raise MediaFormatError(
-            "the stream gives nothing",
+            "the stream is empty (0 bytes)",
             where=shown,
             expected="an image or a video",
-            hint="is it at its end? seek(0)",
+            hint="at its end? seek(0)",
         )
     return Encoded(shown, None, data, len(data), hashlib.sha256(data).hexdigest(), data[:HEAD])

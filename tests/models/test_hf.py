@@ -157,3 +157,13 @@ def test_generate_continues_the_answer(folder: Path) -> None:
     assert isinstance(one, str)
     assert backend.generate([_request(2)], max_new_tokens=5) == [two]
     assert SHORT.question not in one
+
+
+def test_a_template_that_writes_bos_gives_one_bos(folder: Path) -> None:
+    place = tiny_models.build("llava", folder / "bos")
+    plain = load_backend(resolve(str(place)), device="cpu")
+    template = place / "chat_template.jinja"
+    template.write_text("{{ '<s>' }}" + template.read_text(encoding="utf-8"), encoding="utf-8")
+    with_bos = load_backend(resolve(str(place)), device="cpu")
+    assert with_bos.text(_request(1)).startswith("<s>")
+    assert _difference(_ask(plain, _request(1))[0], _ask(with_bos, _request(1))[0]) == 0
