@@ -18,6 +18,9 @@ from mllmqa.data import biq2021, duplicates
 from mllmqa.evaluation.stats import agreement
 from mllmqa.records import read_jsonl
 
+THRESHOLDS = (6, 8, 10)
+"""Hamming distances of 64-bit hashes up to which two photos count as near-duplicates; all are even."""
+
 
 def score(paths: list[str], model: str, out: Path) -> None:
     """Run `mllmqa score` on the paths; exit code 1 (some unscored) is kept and counted, others stop us."""
@@ -41,14 +44,14 @@ def main() -> None:
     train = biq2021.read_split(args.root, "train")
     score([str(row.path) for row in test], args.model, args.out)
 
-    twins = duplicates.near_duplicates(
-        duplicates.hash_files(row.path for row in test), duplicates.hash_files(row.path for row in train)
-    )
     results = list(read_jsonl(args.out))
     every = {str(row.path): row.mos for row in test}
-    alone = {str(row.path): row.mos for row, twin in zip(test, twins, strict=True) if not twin}
-    print(f"all test photos           {agreement(results, every)}")
-    print(f"without near-duplicates   {agreement(results, alone)}")
+    print(f"all test photos                               {agreement(results, every)}")
+    hashes = [duplicates.hash_files(row.path for row in rows) for rows in (test, train)]
+    for bits in THRESHOLDS:
+        twins = duplicates.near_duplicates(*hashes, threshold=bits)
+        alone = {str(row.path): row.mos for row, twin in zip(test, twins, strict=True) if not twin}
+        print(f"without near-duplicates of train (<= {bits:2} bits)   {agreement(results, alone)}")
 
 
 if __name__ == "__main__":
