@@ -60,8 +60,10 @@ def main() -> None:
         app(prog_name="mllmqa")
     except MllmqaError as error:
         _stop(f"mllmqa: {error_line(error)}", EXIT_USAGE)
-    except KeyboardInterrupt:
-        _stop("mllmqa: interrupted", EXIT_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == EXIT_INTERRUPTED:  # Typer turns Ctrl-C into this, without a word
+            print("mllmqa: interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         _silence_stdout()  # the reader went away (`| head`)
         sys.exit(EXIT_UNSCORED)

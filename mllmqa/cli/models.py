@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -30,6 +31,6 @@ def list_models(
         table.add_row(
             preset.name, preset.parameters, here, ", ".join(preset.aspects), preset.licence.weights, preset.title
         )
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
     console.print("\nAny folder with a transformers image-text-to-text model, or a hub id, works as well.")

@@ -255,6 +255,23 @@ def test_models_are_listed(run: Run) -> None:
     assert all(name in table for name in found)
 
 
+def test_ctrl_c_stops_with_130_and_leaves_a_file_to_continue(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(40):
+        Image.fromarray(photo_pixels(48, 48, seed=i)).save(photos / f"{i:03}.png")
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "mllmqa", "score", str(photos), "--jsonl", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 5):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err == "mllmqa: interrupted\n"
+    assert 5 <= len(list(read_jsonl(out))) < 40
+
+
 def test_killed_in_the_middle_and_resumed_every_input_is_there_once(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
