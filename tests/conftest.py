@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from mllmqa.scoring import Scorer, load
+
+# No test measures time: neither hypothesis' deadline nor its health check for slow data may fail a busy machine.
+settings.register_profile("mllmqa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mllmqa")
 
 
 @pytest.fixture(autouse=True)
