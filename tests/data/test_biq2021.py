@@ -55,3 +55,45 @@ def test_missing_things(tmp_path: Path) -> None:
     (tmp_path / "Images").mkdir()
     with pytest.raises(DataError, match="no rows"):
         read_split(tmp_path, "train")
+
+
+def test_an_unknown_split_lists_the_splits(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="unknown split 'valid'; expected train or test"):
+        read_split(tmp_path, "valid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_marks_and_line_ends_of_other_systems(tmp_path: Path, start: str, end: str) -> None:
+    folder = made(tmp_path, "")
+    lines = ["Image Name , MOS", "a.jpg, 0 "]
+    (tmp_path / FILE).write_bytes((start + end.join(lines)).encode())
+    assert [(row.name, row.mos, row.level) for row in read_split(folder, "train")] == [("a.jpg", 0.0, 1.0)]
+
+
+def test_commas_in_names_need_quotes_and_keep_them_out_of_the_name(tmp_path: Path) -> None:
+    folder = made(tmp_path, 'Image Name,MOS\n"a, b.jpg",0.5\n', ("a, b.jpg",))
+    assert [(row.name, row.path.name) for row in read_split(folder, "train")] == [("a, b.jpg", "a, b.jpg")]
+
+
+def test_the_splits_are_separate_files(tmp_path: Path) -> None:
+    folder = made(tmp_path, "Image Name,MOS\na.jpg,1\n")
+    (tmp_path / "Test (Images and MOS).csv").write_text("Image Name,MOS\nb (1).JPG,0\n")
+    assert [row.name for row in read_split(str(folder), "train")] == ["a.jpg"]
+    assert [row.name for row in read_split(str(folder), "test")] == ["b (1).JPG"]
+
+
+@pytest.mark.xfail(reason="a label file in another encoding ends in UnicodeDecodeError", strict=True)
+def test_a_label_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    folder = made(tmp_path, "")
+    (tmp_path / FILE).write_bytes("Image Name,MOS\nä.jpg,0.5\n".encode("latin-1"))
+    with pytest.raises(DataError, match="Train"):
+        read_split(folder, "train")
+
+
+@pytest.mark.xfail(reason="the look-up is by lower case alone: of two files one is lost", strict=True)
+def test_names_that_differ_in_case_only_are_two_files(tmp_path: Path) -> None:
+    folder = made(tmp_path, "Image Name,MOS\na.jpg,0.5\nA.jpg,0.7\n", ("a.jpg", "A.jpg"))
+    if len(list((folder / "Images").iterdir())) < 2:
+        pytest.skip("this file system does not tell case apart")
+    assert [row.path.name for row in read_split(folder, "train")] == ["a.jpg", "A.jpg"]

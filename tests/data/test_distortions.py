@@ -69,3 +69,71 @@ def test_hand_arithmetic() -> None:
 def test_refusals(name: str, pixels: np.ndarray, severity: float) -> None:
     with pytest.raises(DataError):
         distortions.apply(name, pixels, severity, np.random.default_rng(0))
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.square(one.astype(float) - other).mean()
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+@pytest.mark.parametrize("name", distortions.NAMES)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_psnr_falls_with_every_half_step_of_severity(name: str, seed: int) -> None:
+    """Fractions are allowed: between two entries of a table the damage lies between theirs, up to plateaus."""
+    photo = photo_pixels(128, 112, seed)
+    found = [
+        psnr(distortions.apply(name, photo, severity, np.random.default_rng(seed)), photo)
+        for severity in np.arange(1, 5.01, 0.5)
+    ]
+    slack = 1.5 if name == "motion_blur" else 0.15  # waves of the period of a blur come through it
+    assert all(later <= earlier + slack for earlier, later in itertools.pairwise(found)), found
+    assert found[0] - found[-1] > 2
+    assert found[0] > 12
+    assert np.isfinite(found[0])
+
+
+def test_all_randomness_comes_from_the_generator() -> None:
+    """Equal seeds give equal pictures, whatever the global state; other seeds differ where something is drawn."""
+    drawing = {"motion_blur", "noise", "impulse_noise", "underexposure", "colour_cast"}
+    for name in distortions.NAMES:
+        np.random.seed(0)  # noqa: NPY002 - the global state must not matter
+        one = distortions.apply(name, PHOTO, 3, np.random.default_rng(5))
+        np.random.seed(1)  # noqa: NPY002
+        assert np.array_equal(one, distortions.apply(name, PHOTO, 3, np.random.default_rng(5))), name
+        others = [distortions.apply(name, PHOTO, 3, np.random.default_rng(seed)) for seed in range(6)]
+        if name in drawing:
+            assert not all(np.array_equal(one, other) for other in others), name
+
+
+def test_hand_arithmetic_of_light_and_levels() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    banded = distortions.apply("banding", ramp, 5, np.random.default_rng(0))
+    assert np.unique(banded).tolist() == [0, 128, 255]
+    assert len(np.unique(distortions.apply("banding", ramp, 1, np.random.default_rng(0)))) == 24
+    bright = distortions.apply("overexposure", ramp, 3, np.random.default_rng(0))
+    assert bright[0, 100].tolist() == [185] * 3
+    assert (bright[0, 138:] == 255).all()
+    flat = np.full((64, 64, 3), 200, np.uint8)
+    dark = distortions.apply("underexposure", flat, 5, np.random.default_rng(0)).astype(float)
+    assert dark.mean() == pytest.approx(200 * 0.12, abs=0.1)
+    assert dark.std() == pytest.approx(1, abs=0.1)
+    noisy = distortions.apply("noise", np.full((256, 256, 3), 128, np.uint8), 3, np.random.default_rng(1)).astype(
+        float
+    )
+    assert noisy.std() == pytest.approx(15, rel=0.03)
+    assert noisy.mean() == pytest.approx(128, abs=0.2)
+    gains = (
+        distortions.apply("colour_cast", np.full((4, 4, 3), 100, np.uint8), 3, np.random.default_rng(2))[0, 0] / 100
+    )
+    assert np.abs(gains - 1).max() == pytest.approx(0.3, abs=0.006)
+    assert gains.sum() == pytest.approx(3, abs=0.02)
+
+
+def test_blur_spreads_a_point_by_its_stated_width() -> None:
+    """The second moment of a blurred point is the variance of the blur: 2.2 px at severity 3."""
+    point = np.zeros((65, 65, 3), np.uint8)
+    point[30:35, 30:35] = 255  # its own variance is 2 px² along each axis
+    mass = distortions.apply("defocus_blur", point, 3, np.random.default_rng(0))[:, :, 0].astype(float).sum(axis=0)
+    x = np.arange(65) - 32
+    variance = (mass * x**2).sum() / mass.sum()
+    assert variance - 2 == pytest.approx(2.2**2, rel=0.15)

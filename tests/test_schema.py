@@ -1,0 +1,175 @@
+"""Records: the JSON that others will read, refusal of what is not in the schema, and exact round trips."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from mllmqa.schema import SCHEMA_VERSION, FrameScore, Media, Score, Unscored, read_result
+from tests.records_made import SPEC, content_hash, scored, unscored
+
+GOLDEN_SCORE = {
+    "schema_version": 1,
+    "status": "scored",
+    "source": "a.png",
+    "aspect": "quality",
+    "value": 3.0,
+    "std": 0.0,
+    "levels": {"excellent": 0.0, "good": 0.0, "fair": 1.0, "poor": 0.0, "bad": 0.0},
+    "coverage": 1.0,
+    "frames": None,
+    "media": {
+        "kind": "image", "name": "a.png", "sha256": content_hash("a.png"), "size_bytes": None, "format": "png",
+        "codec": None, "pixel_format": None, "width": 4, "height": 3, "rotation_deg": 0, "duration_s": None,
+        "fps": None, "n_frames": None,
+    },
+    "provenance": {
+        "spec": SPEC, "mllmqa_version": "0", "model": "m", "preset": "p", "revision": None, "weights_sha256": None,
+        "settings_sha256": None, "prompt_id": "score/quality@1", "prompt_sha256": "0", "view": "native",
+        "frame_rule": None, "video_mode": None, "decoder": "pillow", "timestamps_s": [], "dtype": "float32",
+        "device": "cpu", "image_processor": None, "quantization": None, "torch_version": "2",
+        "transformers_version": "5",
+    },
+}  # fmt: skip
+GOLDEN_UNSCORED = (
+    '{"schema_version":1,"status":"unscored","source":"b.png","aspect":"quality","reason":"not-found",'
+    '"message":"b.png: no such file","media":null,"spec":"0123456789abcdef"}'
+)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)
+
+
+def changed(path: str, value: Any) -> str:
+    """The JSON of the golden score with one field set (or added)."""
+    record = json.loads(scored("a.png").model_dump_json())
+    *parents, last = path.split(".")
+    place = record
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    return json.dumps(record)
+
+
+def test_the_json_of_a_score_is_as_published() -> None:
+    """A change here changes what every reader of logs sees: raise SCHEMA_VERSION where a meaning changes."""
+    assert json.loads(scored("a.png").model_dump_json()) == GOLDEN_SCORE
+    assert SCHEMA_VERSION == 1
+
+
+def test_the_json_of_a_refusal_is_as_published_to_the_byte() -> None:
+    assert unscored("b.png").model_dump_json() == GOLDEN_UNSCORED
+
+
+def test_a_log_line_starts_with_the_version() -> None:
+    """The mark by which a torn last line is known as ours."""
+    for result in (scored("a"), unscored("b")):
+        assert result.model_dump_json().startswith('{"schema_version":')
+
+
+@settings(max_examples=60)
+@given(
+    source=NAMES, value=st.floats(1, 5), std=st.floats(0, 2), coverage=st.floats(0, 1),
+    times=st.lists(st.floats(0, 1e5), max_size=4),
+)  # fmt: skip
+def test_scores_survive_json_to_the_last_bit(
+    source: str, value: float, std: float, coverage: float, times: list[float]
+) -> None:
+    base = scored("a.png")
+    frames = tuple(
+        FrameScore(value=value, std=std, levels=base.levels, coverage=coverage, timestamp_s=t) for t in times
+    )
+    provenance = base.provenance.model_copy(update={"timestamps_s": tuple(times)})
+    record = Score(
+        source=source, aspect="quality", value=value, std=std, levels=base.levels, coverage=coverage,
+        frames=frames or None, media=base.media, provenance=provenance,
+    )  # fmt: skip
+    line = record.model_dump_json()
+    assert "\n" not in line
+    again = read_result(line)
+    assert again == record
+    assert again.model_dump_json() == line
+    assert read_result(line.encode()) == record
+
+
+@given(source=NAMES, message=NAMES)
+def test_refusals_survive_json(source: str, message: str) -> None:
+    media = Media(kind="video", name=source, sha256=None, format="mp4", width=1, height=1, duration_s=0.5)
+    record = Unscored(source=source, aspect="quality", reason="corrupt", message=message, media=media, spec=SPEC)
+    assert read_result(record.model_dump_json()) == record
+
+
+@pytest.mark.parametrize("path", ["extra", "media.extra", "provenance.extra"])
+def test_unknown_fields_are_refused_at_every_depth(path: str) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        read_result(changed(path, 1))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("path", ["value", "std", "coverage", "levels.fair", "media.duration_s", "media.fps"])
+def test_numbers_that_are_not_finite_are_refused(path: str, bad: float) -> None:
+    read_result(changed(path, 1.0))  # the field itself is fine
+    with pytest.raises(ValidationError):
+        read_result(changed(path, bad))
+
+
+@pytest.mark.parametrize(
+    ("path", "inside", "outside"),
+    [
+        ("value", [1, 5], [0.999, 5.001, None, "much"]),
+        ("std", [0, 2], [-1e-9, 2.001]),
+        ("coverage", [0, 1, 1 + 1e-7], [-1e-9, 1.001]),
+        ("media.kind", ["image", "video"], ["sound", "", None]),
+        ("media.width", [1], ["wide", 1.5, None]),
+        ("provenance.video_mode", [None, "joint", "per-frame"], ["both"]),
+        ("provenance.timestamps_s", [[], [0.0, 1.5]], [["now"], None]),
+        ("status", ["scored"], ["unscored", "done", None]),
+        ("levels", [{"good": 0.5}], [{"good": None}, [0.5], None]),
+    ],
+)
+def test_ranges_and_choices(path: str, inside: list[Any], outside: list[Any]) -> None:
+    for value in inside:
+        read_result(changed(path, value))
+    for value in outside:
+        with pytest.raises(ValidationError):
+            read_result(changed(path, value))
+
+
+@pytest.mark.parametrize("path", ["source", "value", "levels", "media", "provenance", "status", "provenance.spec"])
+def test_what_is_needed_may_not_be_left_out(path: str) -> None:
+    record = json.loads(scored("a.png").model_dump_json())
+    *parents, last = path.split(".")
+    place = record
+    for name in parents:
+        place = place[name]
+    del place[last]
+    with pytest.raises(ValidationError):
+        read_result(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "3", "{}", '{"status":"scored"}', "{", "\ud7ff", GOLDEN_UNSCORED[:-1]]
+)
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        read_result(text)
+
+
+def test_records_are_immutable_and_compare_by_content() -> None:
+    one = scored("a.png")
+    for record, field in (
+        (one, "value"),
+        (one.media, "width"),
+        (one.provenance, "spec"),
+        (unscored("b"), "reason"),
+    ):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(record, field, 1)
+    assert one == scored("a.png")
+    assert one != scored("a.png", value=3.1)
+    assert one != scored("c.png")
