@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,16 @@ from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import load_backend
 from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
-from mllmqa.models.nano.vision import NanoVisionModel, dct_filters
+from mllmqa.models.nano.heads import TowerWithHeads
+from mllmqa.models.nano.vision import (
+    HALF_RANGE,
+    DctStem,
+    NanoVisionModel,
+    Residual,
+    dct_filters,
+    luma_chroma_matrix,
+    mean_and_std,
+)
 from mllmqa.models.presets import resolve
 from tests.conftest import photo_pixels
 
@@ -233,3 +243,143 @@ def test_heavy_damage_costs_quality_on_a_real_photo(backend: Any, shared: Path) 
         drops += [value(backend, pixels) - value(backend, bad) for bad in (noisy, blurred)]
     assert np.mean(drops) > 0.3
     assert np.mean(np.array(drops) > 0) >= 0.9
+
+
+# ------------------------------------------------------------------ the tower, again: any size, by hand
+
+
+@pytest.mark.parametrize("size", [(8, 8), (64, 64), (97, 33), (160, 288), (5, 40)])
+def test_a_row_does_not_depend_on_its_batch_at_any_size(tower: NanoVisionModel, size: tuple[int, int]) -> None:
+    pixels = torch.rand(5, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        together = tower(pixels)
+        for rows in ([0], [4], [1, 3], [3, 2, 1, 0]):
+            part = tower(pixels[rows])
+            assert float((part.last_hidden_state - together.last_hidden_state[rows]).abs().max()) < 1e-4
+            assert torch.equal(part.pooler_output, part.last_hidden_state[:, :2].flatten(1))
+    assert float((together.last_hidden_state[0] - together.last_hidden_state[1]).abs().max()) > 1e-3
+
+
+def test_the_layout_in_memory_changes_nothing(tower: NanoVisionModel) -> None:
+    pixels = torch.rand(2, 3, 72, 56, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.inference_mode():
+        plain = tower(pixels).last_hidden_state
+        last = tower(pixels.contiguous(memory_format=torch.channels_last)).last_hidden_state
+    assert torch.allclose(plain, last, atol=1e-4)
+
+
+def test_the_stem_measures_a_cosine_where_it_is() -> None:
+    """A grey cosine of the DCT's own frequency: its coefficient stands out, and DC is the mean on the ±1 scale."""
+    basis = dct_filters()[:, 0]
+    for index in (0, 1, 5, 20, 63):
+        block = basis[index] / basis[index].abs().max() * 0.5
+        coefficients = torch.nn.functional.conv2d(block[None, None], dct_filters())[0, :, 0, 0]
+        assert int(coefficients.abs().argmax()) == index
+        others = torch.cat([coefficients[:index], coefficients[index + 1 :]])
+        assert float(others.abs().max()) < 1e-5
+    for value in (-1.0, -0.3, 0.0, 0.8):
+        flat = torch.full((1, 1, 8, 8), value)
+        found = DctStem._log(torch.nn.functional.conv2d(flat, dct_filters() * HALF_RANGE))[0, :, 0, 0]
+        assert float(found[0]) == pytest.approx(value, abs=1e-5)
+        assert float(found[1:].abs().max()) < 1e-3
+
+
+def test_dct_filters_run_from_low_to_high_frequencies() -> None:
+    """Sign changes along both axes are the frequencies; zig-zag order means that their sum never falls."""
+    orders = []
+    for one in dct_filters()[:, 0]:
+        row, column = one[0].sign(), one[:, 0].sign()
+        orders.append(int((row.diff() != 0).sum() + (column.diff() != 0).sum()))
+    assert orders == sorted(orders)
+    assert (orders[0], orders[-1], orders.count(1), orders.count(7)) == (0, 14, 2, 8)
+
+
+def test_luma_and_chroma_of_pure_colours_are_those_of_the_standard() -> None:
+    matrix = luma_chroma_matrix()[:, :, 0, 0]
+    assert matrix.sum(1).tolist() == pytest.approx([1, 0, 0], abs=1e-5)  # grey has no colour
+    red, green, blue = matrix.T.tolist()
+    assert red == pytest.approx([0.299, -0.1687, 0.5], abs=1e-4)
+    assert green == pytest.approx([0.587, -0.3313, -0.4187], abs=1e-4)
+    assert blue == pytest.approx([0.114, 0.5, -0.0813], abs=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (9, 9)])
+def test_residual_blocks_halve_rounding_up(stride: int, size: tuple[int, int]) -> None:
+    block = Residual(4, 6, stride=stride).eval()
+    out = block(torch.randn(2, 4, *size))
+    assert out.shape == (2, 6, *[-(-side // stride) for side in size])
+    assert float(out.detach().min()) >= 0
+
+
+def test_statistics_of_a_map_by_hand() -> None:
+    maps = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])
+    assert mean_and_std(maps)[0].tolist() == pytest.approx([2, 5, (1 + 1e-4) ** 0.5, 1e-2], rel=1e-5)
+
+
+def test_small_pictures_are_padded_by_their_own_edge(tower: NanoVisionModel) -> None:
+    small = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(3))
+    padded = small[:, :, [0, 1, 2, 3, 4, 4, 4, 4]][:, :, :, [0, 1, 2, 3, 4, 5, 5, 5]]
+    with torch.inference_mode():
+        assert torch.equal(tower(small).last_hidden_state, tower(padded).last_hidden_state)
+
+
+def test_heads_read_the_tokens_that_the_language_model_reads() -> None:
+    torch.manual_seed(0)
+    config = NanoVisionConfig(
+        hidden_size=8, stage_channels=[8, 8, 8, 8], stage_depths=[0, 1, 1, 1], learned_channels=4, global_tokens=3
+    )
+    model = TowerWithHeads(NanoVisionModel(config), kinds=12).eval()
+    pixels = torch.rand(4, 3, 64, 48)
+    with torch.inference_mode():
+        out, tokens = model(pixels), model.tower(pixels).last_hidden_state
+        pooled, local = tokens[:, :3].flatten(1), tokens[:, 3:].mean(1)
+        assert torch.allclose(out.levels, model.levels(pooled), atol=1e-6)
+        assert torch.allclose(out.kind, model.kind(pooled), atol=1e-6)
+        assert torch.allclose(out.severity, model.severity(pooled)[:, 0], atol=1e-6)
+        assert torch.allclose(out.local_levels, model.local_levels(local), atol=1e-6)
+    assert (out.levels.shape, out.kind.shape, out.severity.shape) == ((4, 5), (4, 13), (4,))
+
+
+# ------------------------------------------------------------------ building
+
+
+def test_a_vocabulary_that_is_too_small_names_the_word() -> None:
+    with pytest.raises(ModelLoadError, match=r"'excellent' is not one token in a vocabulary of 262"):
+        build.build_tokenizer(["some text"], ["excellent"], 262)
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(max_size=30), size=st.sampled_from([300, 400]))
+def test_any_built_tokenizer_is_lossless_and_keeps_its_special_tokens(text: str, size: int) -> None:
+    tokenizer = build.build_tokenizer(["the quality of the image is good"] * 5, [" good".strip()], size)
+    plain = text.replace("<", "(")  # special tokens in a text are another matter
+    assert tokenizer.decode(tokenizer(plain, add_special_tokens=False)["input_ids"]) == plain
+    assert tokenizer(plain)["input_ids"][0] == tokenizer.bos_token_id
+    assert len(tokenizer) <= size
+    assert [tokenizer.convert_tokens_to_ids(t) for t in ("<pad>", "<s>", "</s>", "<image>")] == [0, 1, 2, 3]
+
+
+def test_saving_halves_the_weights_and_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    tokenizer = build.build_tokenizer(["text"], WORDS, 400)
+    config = NanoVisionConfig(hidden_size=8, stage_channels=[8, 8, 8, 8], stage_depths=[0, 1, 1, 1], image_size=64)
+    decoder = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = build.build_model(NanoVisionModel(config), tokenizer, decoder)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    build.save(model, build.build_processor(tokenizer, config), tmp_path)
+    for name, value in model.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name]), name
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
+    assert not [name for name in stored if "lm_head" in name]  # tied: stored once
+    settings_of = json.loads((tmp_path / "config.json").read_text())
+    assert {settings_of["dtype"], settings_of["text_config"]["dtype"], settings_of["vision_config"]["dtype"]} == {
+        "float32"
+    }
+    assert settings_of["image_seq_length"] == 4**2 + 2
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+    assert resolve(str(tmp_path)).preset.name == "nano"

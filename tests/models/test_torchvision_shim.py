@@ -93,3 +93,24 @@ def test_other_failures_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelLoadError, match=r"ImportError: libjpeg\.so\.9: cannot open; install the"):
         ensure_torchvision()
     assert not has_torchvision()
+
+
+def test_a_torchvision_that_stays_broken_is_named_after_the_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operators are declared, and the import still dies: that is the owner's torchvision, not ours."""
+    if not has_torchvision():
+        pytest.skip("torchvision is not installed")
+    tries = []
+
+    def broken(name: str) -> None:
+        tries.append(name)
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(torchvision_shim, "_state", None)
+    monkeypatch.setitem(sys.modules, "torchvision", sys)
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(
+        ModelLoadError, match=r"does not load: RuntimeError: operator torchvision::nms does not exist"
+    ):
+        ensure_torchvision()
+    assert tries == ["torchvision", "torchvision"]
+    assert torchvision_shim._state is None  # a later call tries again
