@@ -17,10 +17,21 @@ from mllmqa.media.source import read_path
 from tests.media.made import make_video, number_of, png_bytes, scene
 
 
-def sound_only(path: Path, codec: str = "aac") -> Path:
+def add_cover(out: Any) -> None:
+    """Put a poster into a file: a video stream of one picture, marked as such."""
+    poster: Any = out.add_stream("png", rate=1)
+    poster.width, poster.height, poster.pix_fmt, poster.disposition = 64, 64, "rgb24", 0x400
+    packet = av.Packet(png_bytes(np.full((64, 64, 3), 250, np.uint8), 2))
+    packet.stream, packet.pts, packet.dts, packet.time_base = poster, 0, 0, Fraction(1, 1)
+    out.mux(packet)
+
+
+def sound_only(path: Path, *, cover: bool = False) -> Path:
     with av.open(str(path), "w") as out:
-        stream: Any = out.add_stream(codec, rate=16000)
+        stream: Any = out.add_stream("aac", rate=16000)
         stream.layout = "mono"
+        if cover:
+            add_cover(out)
         for number in range(8):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = 16000, number * 1024, Fraction(1, 16000)
@@ -29,26 +40,22 @@ def sound_only(path: Path, codec: str = "aac") -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
-def test_sound_alone_is_named(tmp_path: Path, name: str) -> None:
-    path = sound_only(tmp_path / name)
+@pytest.mark.parametrize(("name", "cover"), [("a.mp4", False), ("a.mkv", False), ("a.mov", False), ("a.mp4", True)])
+def test_sound_alone_is_named_with_and_without_a_cover(tmp_path: Path, name: str, cover: bool) -> None:
+    path = sound_only(tmp_path / name, cover=cover)
+    with av.open(str(path)) as check:
+        assert len(check.streams.video) == cover
     with pytest.raises(MediaFormatError) as caught:
         open_media(path)
     assert str(caught.value) == f"{path}: has no video stream, only sound; expected an image or a video"
 
 
 def test_a_cover_picture_is_not_the_video(tmp_path: Path) -> None:
-    """A film with a poster in front: the moving stream is decoded, whatever stands first in the file."""
+    """A film with a poster: the moving stream is the video, and the poster is none of its frames."""
     film, path = make_video(tmp_path / "film.mp4", 6), tmp_path / "poster.mp4"
-    cover = png_bytes(np.full((64, 64, 3), 250, np.uint8), 2)
     with av.open(str(film)) as source, av.open(str(path), "w") as out:
-        poster: Any = out.add_stream("png", rate=1)
-        poster.width, poster.height, poster.pix_fmt = 64, 64, "rgb24"
-        poster.disposition = 0x400  # attached picture
         copy = out.add_stream_from_template(source.streams.video[0])
-        packet = av.Packet(cover)
-        packet.stream, packet.pts, packet.dts, packet.time_base = poster, 0, 0, Fraction(1, 1)
-        out.mux(packet)
+        add_cover(out)
         for moving in source.demux(video=0):
             if moving.size:
                 moving.stream = copy

@@ -189,3 +189,24 @@ def test_a_broken_picture_between_good_ones_is_never_replaced_by_a_neighbour(tmp
     assert [number_of(f) for f in pictures(media, [0, 5, 7, 11])] == [0, 5, 7, 11]
     with pytest.raises(MediaCorruptError, match="1 of 3 wanted frames could be decoded"):
         pictures(media, [5, 6, 7])
+
+
+def test_cues_that_point_behind_the_wanted_frame_cost_time_but_no_frame(tmp_path: Path) -> None:
+    """Every entry of the index of a Matroska file is made to name the last cluster: each seek misses."""
+    path = make_video(
+        tmp_path / "cues.mkv", COUNT, options={"g": "10", "bf": "0", "sc_threshold": "0"},
+        container={"cluster_time_limit": "900", "write_crc32": "0"},
+    )  # fmt: skip
+    data = bytearray(path.read_bytes())
+    cues = data.index(b"\x1c\x53\xbb\x6b")
+    places, at = [], cues
+    while (at := data.find(b"\xf7\x81\x01\xf1", at + 1)) >= 0:  # track 1, position of its cluster
+        places.append((at + 5, data[at + 4] & 0x7F))
+    assert len(places) >= 5
+    start, size = places[-1]
+    last = int.from_bytes(data[start : start + size], "big")
+    for start, size in places[:-1]:
+        if last < 256**size:
+            data[start : start + size] = last.to_bytes(size, "big")
+    path.write_bytes(bytes(data))
+    assert [number_of(f) for f in pictures(open_media(path), [3, 25, 34, 47])] == [3, 25, 34, 47]
