@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from mllmqa.data import biq2021, duplicates
+from mllmqa.errors import MllmqaError, error_line
 from mllmqa.evaluation.stats import agreement
 from mllmqa.records import read_jsonl
 
@@ -55,4 +56,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MllmqaError as error:
+        sys.exit(f"biq2021: {error_line(error)}")

@@ -9,7 +9,8 @@ what ships, and `figures.json`. A smoke run of a minute, on photos that it makes
     python train/nano.py --smoke --out /tmp/nano-smoke
 
 Stages: 1 `synthetic`: the vision tower learns to name, grade and rank distortions. 2 `quality`: it learns mean
-opinions, distortions mixed in. 3 `language`: projector and decoder learn to answer in words from frozen features.
+opinions, distortions mixed in. 3 `refine`: the same again, pairs of distortions held apart by a hinge.
+4 `language`: projector and decoder learn to answer in words from frozen features.
 All numbers are in configs/nano.yaml; docs/nano.md tells what was tried.
 """
 

@@ -47,7 +47,7 @@ class Screen:
             self._progress = p.Progress(
                 p.TextColumn("scoring"), p.BarColumn(), p.MofNCompleteColumn(),
                 p.TextColumn("{task.fields[rate]}"), p.TextColumn("left"), p.TimeRemainingColumn(),
-                console=self._err, transient=True,
+                console=self._err, transient=True, redirect_stdout=False,
             )  # fmt: skip
             self._task = self._progress.add_task("scoring", total=total, rate="")
             self._progress.start()
@@ -64,17 +64,24 @@ class Screen:
         if isinstance(result, Unscored):
             self.unscored += 1
             message = result.message
-            named = message if message.startswith(result.source) else f"{result.source}: {message}"
+            named = message if message.startswith(f"{result.source}: ") else f"{result.source}: {message}"
             self._err.print(Text(f"unscored: {named}"))
         else:
             self.scored += 1
         if self._json:
-            sys.stdout.write(result.model_dump_json() + "\n")
-            sys.stdout.flush()
+            self._line(result.model_dump_json())
         elif isinstance(result, Score) and not self._quiet:
             self._rows(result)
         if self._progress is not None:
             self._advance(self._progress)
+
+    def _line(self, text: str) -> None:
+        """Write one line to stdout; above the bar where both are the same terminal."""
+        if self._progress is not None and self._out.is_terminal:
+            self._progress.console.print(Text(text))
+        else:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
 
     def _advance(self, progress: Progress) -> None:
         speed = progress.tasks[0].speed

@@ -44,18 +44,22 @@ def read_split(folder: Path | str, split: Split) -> list[BiqRow]:
     path = root / FILES[split]
     if not path.is_file():
         raise DataError("no such label file", where=path, hint="clone nisarahmedrana/BIQ2021 there")
-    with path.open(newline="", encoding="utf-8-sig") as handle:
-        rows = list(_rows(csv.reader(handle), path, _files(root / "Images")))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            rows = list(_rows(csv.reader(handle), path, _files(root / "Images")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"is not a CSV in UTF-8 ({error})", where=path) from error
     if not rows:
         raise DataError("no rows", where=path)
     return rows
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Lower-case name → file: the label file spells one name (`ss02 (1014).JPG`) with another case."""
+    """Name, and lower-case name, → file: the label file spells one name (`ss02 (1014).JPG`) with another case."""
     if not folder.is_dir():
         raise DataError("no such folder", where=folder)
-    return {path.name.lower(): path for path in folder.iterdir()}
+    paths = sorted(folder.iterdir())
+    return {path.name.lower(): path for path in paths} | {path.name: path for path in paths}
 
 
 def _rows(lines: Iterator[list[str]], path: Path, files: dict[str, Path]) -> Iterator[BiqRow]:
@@ -73,9 +77,10 @@ def _rows(lines: Iterator[list[str]], path: Path, files: dict[str, Path]) -> Ite
         if not name or name in seen:
             raise DataError("field Image Name is empty or repeated", where=where)
         seen.add(name)
-        if name.lower() not in files:
+        file = files.get(name) or files.get(name.lower())
+        if file is None:
             raise DataError(f"field Image Name: no file {name!r} in Images", where=where)
-        yield BiqRow(name, files[name.lower()], _mos(cells[1], where))
+        yield BiqRow(name, file, _mos(cells[1], where))
 
 
 def _mos(text: str, where: str) -> float:

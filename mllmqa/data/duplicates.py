@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mllmqa.errors import DataError
+
 SIDE = 32
 KEPT = 8
 DEFAULT_THRESHOLD = 10  # of 64 bits; unrelated photos differ in 32 ± 4
@@ -34,12 +36,19 @@ def perceptual_hash(image: Image.Image) -> int:
 
 
 def hash_files(paths: Iterable[Path]) -> Hashes:
-    """Hash every file, in order: (n,) uint64."""
+    """Hash every file, in order: (n,) uint64.
+
+    Raises:
+        DataError: A file is missing or no picture.
+    """
     values = []
     for path in paths:
-        with Image.open(path) as image:
-            image.draft("L", (SIDE * 4, SIDE * 4))
-            values.append(perceptual_hash(image))
+        try:
+            with Image.open(path) as image:
+                image.draft("L", (SIDE * 4, SIDE * 4))
+                values.append(perceptual_hash(image))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError("cannot be read as a picture", where=path) from error
     return np.array(values, dtype=np.uint64)
 
 

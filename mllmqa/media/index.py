@@ -111,19 +111,20 @@ def _is_cut_off(container: InputContainer, stream: VideoStream, packets: _Packet
     if "mov" in names or "avi" in names:
         return packets.n_read < len(stream.index_entries)
     declared_s = (container.duration or 0) / 1e6
+    end_s += max(0, container.start_time or 0) / 1e6
     if "matroska" not in names or end_s > declared_s - max(0.5, 0.02 * declared_s):
         return False
     return _end_of_all_streams_s(container) < declared_s - max(0.5, 0.02 * declared_s)
 
 
 def _end_of_all_streams_s(container: InputContainer) -> float:
-    """Return the end of the longest stream, counted from the start of the container."""
+    """Return the end of the longest stream, counted from 0 as Matroska's declared duration is."""
     end = 0.0
     container.seek(0)
     for packet in container.demux():
         if packet.pts is not None and packet.time_base is not None:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return end - (container.start_time or 0) / 1e6
+    return end
 
 
 def build_index(

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mllmqa.errors import DataError
+
 log = logging.getLogger(__name__)
 
 Losses = dict[str, Tensor]
@@ -104,6 +106,7 @@ def fit(
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate(start, plan.steps, plan.warmup)
     meter = _Meter(plan)
+    done = start
     for step, batch in zip(range(start, plan.steps), batches(start), strict=False):
         parts = losses(batch)
         total = torch.stack(list(parts.values())).sum()
@@ -113,11 +116,14 @@ def fit(
         optimizer.step()
         schedule.step()
         meter.add(step + 1, parts)
+        done = step + 1
         if (step + 1) % plan.save_every == 0 and step + 1 < plan.steps:
             save_atomically(
                 {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1},
                 plan.checkpoint,
             )
+    if done < plan.steps:
+        raise DataError(f"stage {plan.name}: the batches ended after step {done}", expected=f"{plan.steps} steps")
     save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
 
 

@@ -192,9 +192,6 @@ def test_rows_in_a_pipe_have_no_colours_beside_a_bar_on_the_terminal() -> None:
     assert "picture-0" not in seen.plain
 
 
-@pytest.mark.xfail(
-    reason="the progress bar takes sys.stdout: piped JSON lands on the terminal, the file stays empty"
-)
 def test_json_in_a_pipe_is_whole_beside_a_bar_on_the_terminal() -> None:
     seen = on_a_terminal(80, 4, pipe_stdout=True, as_json=True)
     sources = [read_result(line).source for line in seen.piped.splitlines()]

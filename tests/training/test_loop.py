@@ -130,7 +130,6 @@ def test_checkpoints_with_code_in_them_are_refused(tmp_path: Path) -> None:
         load_state(tmp_path / "s.pt")
 
 
-@pytest.mark.xfail(reason="a source of batches that ends too early is saved as a finished stage", strict=True)
 def test_batches_that_end_too_early_do_not_finish_the_stage(tmp_path: Path) -> None:
     model = nn.Linear(4, 1)
     plan = Plan("s", tmp_path, steps=30)
