@@ -68,8 +68,8 @@ def load(
         UsageError: Unknown model, device or dtype.
         ModelLoadError: The model's files cannot be loaded.
     """
-    source = resolve(model, revision)
-    return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
+    backend = load_backend(resolve(model, revision), device=device, dtype=dtype)
+    return Scorer(backend, backend.preset)
 
 
 class Scorer:

@@ -24,8 +24,8 @@ def list_models(
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("name", "size", "here", "aspects", "licence of the weights", "what it is"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("name", "size", "here", "aspects", "licence", "what it is"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "size", "here"))
     for preset in sorted(named, key=lambda p: (not on_this_machine(p), p.name)):
         here = "yes" if on_this_machine(preset) else "no"
         table.add_row(

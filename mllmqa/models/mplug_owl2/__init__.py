@@ -10,7 +10,9 @@ the original checkpoints, which load as they lie on the hub. After :func:`regist
 
 from __future__ import annotations
 
-__all__ = ["register"]
+__all__ = ["MODEL_TYPE", "register"]
+
+MODEL_TYPE = "mplug_owl2"
 
 
 def register() -> None:
@@ -20,7 +22,7 @@ def register() -> None:
     ensure_torchvision()
     from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
-    from mllmqa.models.mplug_owl2.configuration import MODEL_TYPE, MplugOwl2Config
+    from mllmqa.models.mplug_owl2.configuration import MplugOwl2Config
     from mllmqa.models.mplug_owl2.modeling import MplugOwl2ForConditionalGeneration
     from mllmqa.models.mplug_owl2.processing import MplugOwl2ImageProcessor, MplugOwl2Processor
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from mllmqa.errors import ModelLoadError
+from mllmqa.models.mplug_owl2 import MODEL_TYPE
 from mllmqa.models.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()  # before any model class of transformers is imported
@@ -13,7 +14,6 @@ ensure_torchvision()  # before any model class of transformers is imported
 from huggingface_hub.dataclasses import strict  # noqa: E402
 from transformers import LlamaConfig  # noqa: E402
 
-MODEL_TYPE = "mplug_owl2"
 IMAGE_TOKEN_ID = -200
 """Stands for picture tokens in ``input_ids``; it is outside the vocabulary, as in the original."""
 DEFAULT_GRID = 32
@@ -95,12 +95,20 @@ class MplugOwl2Config(LlamaConfig):  # type: ignore[misc]  # transformers is not
         return shape
 
     @property
+    def input_side(self) -> int:
+        """Side of the pictures in pixels."""
+        return self.vision.image_size
+
+    @property
     def tokens_per_image(self) -> int:
         """Tokens that one picture or frame takes: the queries and the end token."""
         return self.abstractor.num_learnable_queries + 1
 
 
-def _shape(kind: type[Any], visual: dict[str, Any] | None, part: str) -> Any:
+_Shape = TypeVar("_Shape", VisionShape, AbstractorShape)
+
+
+def _shape(kind: type[_Shape], visual: dict[str, Any] | None, part: str) -> _Shape:
     given = (visual or {}).get(part)
     if not isinstance(given, dict):
         raise ModelLoadError(f"visual_config.{part} is missing", where="config.json", expected="an object")

@@ -52,9 +52,10 @@ class Multiway(nn.Module):
     def forward(self, x: Tensor, ways: Routes) -> Tensor:
         """(B, T, C) → (B, T, C'); every position through the module of its modality only."""
         if ways is None:
-            return self.multiway[0](x)  # type: ignore[no-any-return]
+            alone: Tensor = self.multiway[0](x)
+            return alone
         flat = x.flatten(0, 1)
-        parts = [module(flat[index]) for module, index in zip(self.multiway, ways, strict=True)]
+        parts: list[Tensor] = [module(flat[index]) for module, index in zip(self.multiway, ways, strict=True)]
         out = parts[0].new_empty(len(flat), parts[0].shape[-1])
         for part, index in zip(parts, ways, strict=True):
             out = out.index_copy(0, index, part)
@@ -70,7 +71,7 @@ class MplugOwl2Attention(LlamaAttention):  # type: ignore[misc]  # transformers 
         self.k_proj = Multiway(lambda: nn.Linear(config.hidden_size, width, bias=config.attention_bias))
         self.v_proj = Multiway(lambda: nn.Linear(config.hidden_size, width, bias=config.attention_bias))
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         hidden_states: Tensor,
         ways: Routes,
@@ -89,9 +90,7 @@ class MplugOwl2Attention(LlamaAttention):  # type: ignore[misc]  # transformers 
             key, value = cache.update(key, value, self.layer_idx, kwargs=kwargs)
         run = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         dropout = self.attention_dropout if self.training else 0.0
-        out, weights = run(
-            self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs
-        )
+        out, weights = run(self, query, key, value, attention_mask, dropout=dropout, scaling=self.scaling, **kwargs)
         return self.o_proj(out.reshape(*shape[:2], -1).contiguous()), weights
 
 
@@ -102,7 +101,7 @@ class MplugOwl2DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]  
         super().__init__()
 
         def norm() -> nn.Module:
-            return LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+            return LlamaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)  # type: ignore[no-any-return]
 
         self.self_attn = MplugOwl2Attention(config, layer_idx)
         self.mlp = LlamaMLP(config)

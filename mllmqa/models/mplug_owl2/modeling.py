@@ -209,4 +209,3 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
             hidden_states=out.hidden_states,
             attentions=out.attentions,
         )
-

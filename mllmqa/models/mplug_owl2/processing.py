@@ -54,7 +54,7 @@ class MplugOwl2Processor(ProcessorMixin):  # type: ignore[misc]  # transformers 
         chat_template: For free questions.
     """
 
-    image_token = "<|image|>"
+    image_token = "<|image|>"  # noqa: S105 - no password
     takes_videos = True
 
     def __init__(
@@ -172,4 +172,3 @@ def _groups(images: Any, videos: Any, count: int) -> list[list[Any]]:
     if len(given) != count:
         raise InferenceError(f"pictures for {len(given)} prompts, but {count} prompts")
     return [list(group) for group in given]
-

@@ -47,9 +47,7 @@ def from_sentencepiece(file: Path | str) -> Any:
             byte_fallback=True,
         )
     )
-    core.normalizer = normalizers.Sequence(
-        [normalizers.Prepend(WORD_MARK), normalizers.Replace(" ", WORD_MARK)]
-    )
+    core.normalizer = normalizers.Sequence([normalizers.Prepend(WORD_MARK), normalizers.Replace(" ", WORD_MARK)])
     core.decoder = decoders.Sequence(
         [
             decoders.Replace(WORD_MARK, " "),
