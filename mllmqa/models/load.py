@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+STORED = "stored"
+"""The dtype of the checkpoint; for conversions."""
 
 
 def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> HFBackend:
@@ -29,7 +31,7 @@ def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "aut
     Args:
         source: From :func:`mllmqa.models.presets.resolve`.
         device: ``auto`` (cuda, else mps, else cpu) or a torch device string.
-        dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere.
+        dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere. Or :data:`STORED`.
 
     Raises:
         UsageError: Unknown device or dtype.
@@ -49,7 +51,7 @@ def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "aut
         revision=commit,
         weights_sha256=_sha256(Path(source.location), _WEIGHTS) if source.local else None,
         settings_sha256=_sha256(Path(source.location), _SETTINGS) if source.local else None,
-        dtype=str(kind).removeprefix("torch."),
+        dtype=str(model.dtype).removeprefix("torch."),
         device=str(torch.device(where).type),
         image_processor=type(processor.image_processor).__name__,
     )
@@ -83,6 +85,8 @@ def pick_device(name: str) -> str:
 def _pick_dtype(name: str, device: str) -> Any:
     import torch
 
+    if name == STORED:
+        return "auto"  # what transformers calls it
     if name not in DTYPES:
         raise UsageError(f"unknown dtype {name!r}", expected=" | ".join(DTYPES))
     if name == "auto":

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
 
 DEFAULT_MODEL = "nano"
@@ -95,6 +96,18 @@ class Preset(_Strict):
     paper: str | None = None
     published: tuple[Published, ...] = ()
     notes: str = ""
+
+    def prompt_texts(self) -> dict[str, str]:
+        """Return what is asked about a picture, by aspect; the picture is ``<image>`` where a layout places it.
+
+        Where the model's own chat template places it, question and answer start stand for the prompt.
+        """
+        layout = self.layout or "{question} … {answer}"
+        texts = {}
+        for aspect, name in self.aspects.items():
+            prompt = prompts.render(prompts.load(name), medium="image")
+            texts[aspect] = lay_out(layout, media="<image>", question=prompt.question, answer=prompt.answer)
+        return texts
 
     def fitted(self, model_type: str, side: int | None) -> Preset:
         """Return this preset for a loaded model; the generic one gives way to the default of the family.
@@ -180,6 +193,27 @@ def lay_out(layout: str, **parts: str) -> str:
     'USER: {why}? <image>'
     """
     return re.sub("|".join(f"{{{name}}}" for name in parts), lambda found: parts[found[0][1:-1]], layout)
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        UnknownNameError: No preset has this name; offers the nearest one.
+    """
+    if name not in presets():
+        close = difflib.get_close_matches(name, presets(), n=1)
+        raise UnknownNameError(
+            f"no preset {name!r}",
+            expected="a name listed by `mllmqa models`",
+            hint=f"did you mean {close[0]!r}?" if close else None,
+        )
+    return presets()[name]
+
+
+def write_marker(folder: Path, name: str) -> None:
+    """Let a model folder say which preset it wants to be asked with."""
+    (folder / MARKER_FILE).write_text(json.dumps({"preset": name}) + "\n", encoding="utf-8")
 
 
 def resolve(name: str, revision: str | None = None) -> ModelSource:
