@@ -54,9 +54,7 @@ def random_backend(tokenizer_model: Path) -> HFBackend:
     from mllmqa.models.mplug_owl2.tokenizer import from_sentencepiece
 
     torch.manual_seed(0)
-    config = MplugOwl2Config(
-        **LANGUAGE, visual_config={"visual_model": VISION, "visual_abstractor": ABSTRACTOR}
-    )
+    config = MplugOwl2Config(**LANGUAGE, visual_config={"visual_model": VISION, "visual_abstractor": ABSTRACTOR})
     side = config.input_side
     pictures = MplugOwl2ImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     processor = MplugOwl2Processor(pictures, from_sentencepiece(tokenizer_model), config.tokens_per_image)

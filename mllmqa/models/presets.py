@@ -40,6 +40,8 @@ class VideoPreset(_Strict):
     frame by itself, distributions averaged; ``auto``: native where the processor has it, else images."""
     frames: str
     """Frame rule (:mod:`mllmqa.media.sample`)."""
+    view: str | None = None
+    """What the model sees of a frame; None: the view of pictures."""
 
 
 class Licence(_Strict):

@@ -89,7 +89,7 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
         pixels = pixel_values.flatten(0, -4).to(self.vision_model.post_layernorm.weight.dtype)
         # A CPU's caches hold one picture's activations: one by one is faster there than all at once.
         at_once = 1 if pixels.device.type == "cpu" else len(pixels)
-        tokens = [self.vision_model(part) for part in pixels.split(at_once)]
+        tokens = [self.vision_model(part) for part in torch.split(pixels, at_once)]
         features = [self.visual_abstractor(part) for part in tokens]
         return BaseModelOutputWithPooling(
             last_hidden_state=torch.cat(tokens), pooler_output=list(torch.cat(features))
