@@ -74,7 +74,13 @@ TEMPLATES = {
 
 
 def build(
-    family: str, folder: Path, *, seed: int = 0, padding_side: str = "left", split_levels: bool = False
+    family: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    padding_side: str = "left",
+    split_levels: bool = False,
+    width: int = 32,
 ) -> Path:
     """Save a random checkpoint of ``family`` with its processor under ``folder`` and return the folder.
 
@@ -84,6 +90,7 @@ def build(
         seed: Seed of the weights; the global generator of torch is left as it was.
         padding_side: Padding side that the tokenizer is saved with.
         split_levels: Let the tokenizer break :data:`SPLIT_LEVEL` into several tokens.
+        width: Of the language model; bitsandbytes' 4-bit kernels for the CPU want a multiple of 64.
     """
     ensure_torchvision()
     import torch
@@ -91,6 +98,7 @@ def build(
 
     tokenizer = _tokenizer(family, padding_side=padding_side, split_levels=split_levels)
     fields, processor = _BUILDERS[family](tokenizer, {"chat_template": TEMPLATES[family]})
+    _widen(fields, width)
     config = AutoConfig.for_model(family, **fields, tie_word_embeddings=False)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -101,6 +109,14 @@ def build(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def _widen(fields: dict[str, Any], width: int) -> None:
+    """Set the width of the language model, and of the vision tower's output where the family states it."""
+    fields["text_config"] |= {"hidden_size": width, "intermediate_size": 2 * width}
+    fields["text_config"] |= {"num_attention_heads": width // 8, "num_key_value_heads": width // 16}
+    if "out_hidden_size" in fields["vision_config"]:
+        fields["vision_config"]["out_hidden_size"] = width
 
 
 def _tokenizer(family: str, *, padding_side: str, split_levels: bool) -> Any:

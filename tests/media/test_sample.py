@@ -177,7 +177,9 @@ def test_names_are_canonical(rule: str) -> None:
     ],
 )
 def test_wrong_names_list_the_rules(text: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"no frame rule is called .*one of uniform:N, linspace:N, 1fps, fps:X"):
+    with pytest.raises(
+        UnknownNameError, match=r"no frame rule is called .*one of uniform:N, linspace:N, 1fps, fps:X"
+    ):
         parse_rule(text)
 
 

@@ -175,6 +175,8 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
     padding changes results by float noise only (rotary positions are relative).
     """
 
+    vision_parts: ClassVar[tuple[str, ...]] = ("model.vision_model", "model.visual_abstractor")
+    """Names of the modules that see; all the rest is the language model."""
     _tp_plan: ClassVar[dict[str, str]] = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: MplugOwl2Config) -> None:
