@@ -24,6 +24,7 @@ GOLDEN_SCORE = {
     "levels": {"excellent": 0.0, "good": 0.0, "fair": 1.0, "poor": 0.0, "bad": 0.0},
     "coverage": 1.0,
     "frames": None,
+    "anchored": None,
     "media": {
         "kind": "image", "name": "a.png", "sha256": content_hash("a.png"), "size_bytes": None, "format": "png",
         "codec": None, "pixel_format": None, "width": 4, "height": 3, "rotation_deg": 0, "duration_s": None,
