@@ -85,6 +85,8 @@ class Plan:
     image_prompt: prompts.Prompt
     video_prompt: prompts.Prompt
     spec: str
+    anchors: tuple[ImageHWC, ...] = ()
+    """Views of the anchors that each picture is compared with; empty for scores by level words."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Prepared:
     Attributes:
         source: As the user named it.
         media: What the file is.
-        requests: First the joint one (if ``joint``), then one per frame (if wanted).
+        requests: First the joint one (if ``joint``), then one per frame (if wanted). With anchors: for each
+            picture one per anchor, in their order.
         joint: Whether the first request is about the whole input.
         provenance: Of the score to come.
     """
@@ -208,8 +211,18 @@ def prepare(
 
 def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     shown = media.decode_frames(opened, background=plan.view.pad_color)
-    request = Request(plan.image_prompt, tuple(plan.view(shown.frames_THWC[0], _generator(opened))))
-    return Prepared(name, opened.info, (request,), True, _provenance(plan, shown, video=False))
+    view = tuple(plan.view(shown.frames_THWC[0], _generator(opened)))
+    return Prepared(name, opened.info, _about(view, plan), True, _provenance(plan, shown, video=False))
+
+
+def _about(view: tuple[ImageHWC, ...], plan: Plan) -> tuple[Request, ...]:
+    """Ask about one picture: once, or once per anchor with the anchor in front."""
+    if not plan.anchors:
+        return (Request(plan.image_prompt, view),)
+    if len(view) != 1:
+        what = f"the view {plan.view.name} cuts pictures into parts, which cannot be compared with an anchor"
+        raise UsageError(what, hint="choose another with --view")
+    return tuple(Request(plan.image_prompt, (anchor, *view)) for anchor in plan.anchors)
 
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
@@ -236,7 +249,7 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     joint = plan.video_mode != "per-frame"
     requests = [_joint_request(views, Clip(tuple(times), index.duration_s), plan)] if joint else []
     if plan.per_frame or not joint:
-        requests += [Request(plan.image_prompt, view) for view in views]
+        requests += [request for view in views for request in _about(view, plan)]
     made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True)
     return Prepared(name, opened.info, tuple(requests), joint, made)
 
