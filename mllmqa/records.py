@@ -17,8 +17,9 @@ def columns() -> list[str]:
     """Return the column names of the flat forms (CSV, Parquet), in order."""
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
     return (
-        f"source status aspect value std {levels} coverage map_score map_standard_error reason message kind sha256 width height "
-        "duration_s n_frames_used model preset prompt_id view frame_rule decoder dtype spec"
+        f"source status aspect value std {levels} coverage map_score map_standard_error reason message "
+        "kind sha256 width height duration_s n_frames_used model preset prompt_id view frame_rule decoder "
+        "dtype spec"
     ).split()
 
 
