@@ -24,7 +24,7 @@ from mllmqa.models.base import Backend, LevelLogits
 from mllmqa.models.load import load_backend
 from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
-from mllmqa.schema import Distribution, FrameScore, Score, Unscored
+from mllmqa.schema import Anchored, Distribution, FrameScore, Score, Unscored
 
 if TYPE_CHECKING:
     from mllmqa.prepare import IsDone, Source
@@ -54,7 +54,12 @@ class Input:
 
 
 def load(
-    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    anchors: str | os.PathLike[str] | None = None,
 ) -> Scorer:
     """Load a scorer.
 
@@ -63,13 +68,35 @@ def load(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
         revision: Hub revision.
+        anchors: Folder of anchor images: score by comparison with them (:mod:`mllmqa.anchored`).
 
     Raises:
-        UsageError: Unknown model, device or dtype.
+        UsageError: Unknown model, device or dtype, or the model needs anchors and has none.
+        DataError: The folder of anchors is malformed.
         ModelLoadError: The model's files cannot be loaded.
     """
     source = resolve(model, revision)
-    return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
+    if anchors is None and source.preset.anchored is None:
+        return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
+    from mllmqa.anchored import AnchoredScorer, anchors_for
+
+    found = anchors_for(source.preset, anchors)
+    return AnchoredScorer(load_backend(source, device=device, dtype=dtype), source.preset, found)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the answers about one input say.
+
+    Attributes:
+        whole: Of the input.
+        frames: Of each frame, for videos that were asked about frame by frame.
+        anchored: How it came about, for scores by comparison with anchors.
+    """
+
+    whole: Distribution
+    frames: Sequence[Distribution]
+    anchored: Anchored | None = None
 
 
 class Scorer:
@@ -111,14 +138,16 @@ class Scorer:
         ready = prepare(source, Input.of(source).name, plan)
         if isinstance(ready, Refused) or ready is None:
             raise ready.error if ready else InferenceError("nothing to score")
-        answers = self.backend.level_logits(ready.requests, self.scale.words)
-        for answer in answers:
-            if isinstance(answer, MllmqaError):
-                raise answer
+        answers = answered(self.backend.level_logits(ready.requests, self.scale.words))
         result = self._result(ready, answers, plan)
         if isinstance(result, Unscored):
             raise InferenceError(result.message)
         return result
+
+    @property
+    def default_batch_size(self) -> int:
+        """Requests per forward pass where the caller does not say."""
+        return 4 if self.backend.info.device == "cpu" else 16
 
     def plan(self, options: ScoreOptions | None = None) -> Plan:
         """Resolve options against this model.
@@ -157,7 +186,7 @@ class Scorer:
         plan = self.plan(options)
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
-        size = batch_size or (4 if self.backend.info.device == "cpu" else 16)
+        size = batch_size or self.default_batch_size
         waiting: list[Prepared | Refused] = []
         for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
             waiting.append(ready)
@@ -185,28 +214,39 @@ class Scorer:
     ) -> Score | Unscored:
         """Assemble one input's score from the answers to its requests."""
         try:
-            parts = [self._distribution(answer) for answer in answers]
-            frames = parts[1:] if ready.joint else parts
-            whole = parts[0] if ready.joint else average(parts, self.scale)
+            judged = self._judge(answered(answers), ready, plan)
         except MllmqaError as error:
             return _unscored(ready.source, error, plan, ready)
         shown = None
         if plan.per_frame and ready.media.kind == "video":
-            times = ready.provenance.timestamps_s
-            shown = tuple(FrameScore(**dict(part), timestamp_s=t) for part, t in zip(frames, times, strict=True))
+            timed = zip(judged.frames, ready.provenance.timestamps_s, strict=True)
+            shown = tuple(FrameScore(**dict(part), timestamp_s=t) for part, t in timed)
         return Score(
-            **dict(whole),
+            **dict(judged.whole),
             source=ready.source,
             aspect=plan.aspect,
             frames=shown,
+            anchored=judged.anchored,
             media=ready.media,
             provenance=ready.provenance,
         )
 
-    def _distribution(self, answer: LevelLogits | MllmqaError) -> Distribution:
+    def _judge(self, answers: Sequence[LevelLogits], ready: Prepared, plan: Plan) -> Judged:
+        """Turn the answers to an input's requests into distributions over the level words."""
+        parts = [distribution(np.asarray(a.logits, dtype=np.float32), a.log_z, self.scale) for a in answers]
+        if ready.joint:
+            return Judged(parts[0], parts[1:])
+        return Judged(average(parts, self.scale), parts)
+
+
+def answered(answers: Sequence[LevelLogits | MllmqaError]) -> list[LevelLogits]:
+    """Return a model's answers, if there is one for each request; else raise the first error among them."""
+    found = []
+    for answer in answers:
         if isinstance(answer, MllmqaError):
             raise answer
-        return distribution(np.asarray(answer.logits, dtype=np.float32), answer.log_z, self.scale)
+        found.append(answer)
+    return found
 
 
 def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:

@@ -20,6 +20,7 @@ NEEDS_TORCHVISION = frozenset({"llava_onevision", "qwen2_5_vl", "qwen3_vl", "int
 NATIVE_VIDEO = NEEDS_TORCHVISION  # the processors of the others ignore videos= without a word
 
 LEVELS = (" excellent", " good", " fair", " poor", " bad")
+COMPARISONS = (" superior", " better", " similar", " worse", " inferior")
 SPLIT_LEVEL = " excellent"  # split_levels=True breaks it into several tokens
 
 _SPECIAL = (
@@ -104,16 +105,17 @@ def build(
 
 
 def _tokenizer(family: str, *, padding_side: str, split_levels: bool) -> Any:
-    """Return a byte-level BPE tokenizer whose only merges make the level words."""
+    """Return a byte-level BPE tokenizer whose only merges make the level and comparison words."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = [*_SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     merges: list[tuple[str, str]] = []
-    for level in LEVELS:
+    for level in (*LEVELS, *COMPARISONS):
         word = level.replace(" ", "Ġ")
         end = len(word) - 3 if split_levels and level == SPLIT_LEVEL else len(word)
-        merges += [(word[:i], word[i]) for i in range(1, end)]  # none twice: the first letters differ
+        merges += [(word[:i], word[i]) for i in range(1, end)]
+    merges = list(dict.fromkeys(merges))  # "bad" and "better" share their first
     vocabulary += ["".join(pair) for pair in merges]
     core = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(vocabulary)}, merges=merges))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

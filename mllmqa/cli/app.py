@@ -41,11 +41,13 @@ def _root(
 
 
 def _register() -> None:
+    from mllmqa.cli.anchors import anchors
     from mllmqa.cli.models import list_models
     from mllmqa.cli.score import score
 
     app.command("score")(score)
     app.command("models")(list_models)
+    app.add_typer(anchors, name="anchors")
 
 
 _register()

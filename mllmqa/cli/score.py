@@ -30,6 +30,7 @@ def score(
     from_file: Annotated[str | None, typer.Option(metavar="FILE", help="One path per line; - is stdin.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="See `mllmqa models`.")] = "nano",
     aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
+    anchors: Annotated[str | None, typer.Option(metavar="FOLDER", help="Score by comparison with these.")] = None,
     frames: Annotated[
         str | None,
         typer.Option(metavar="RULE", help="uniform:N, 1fps, fps:X, tsn:K, keyframes, all. Default: the model's."),
@@ -74,7 +75,7 @@ def score(
     wanted.check(resume=resume)
 
     output = _Output(chosen, resume)
-    scorer = _load(model, device, dtype)
+    scorer = load_scorer(model, device, dtype, anchors)
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
@@ -135,7 +136,8 @@ def _batch_size(text: str) -> int | None:
     return int(text)
 
 
-def _load(model: str, device: str, dtype: str) -> Scorer:
+def load_scorer(model: str, device: str, dtype: str, anchors: str | Path | None = None) -> Scorer:
+    """Load a model for a command: its libraries' progress bars only on a terminal."""
     from transformers.utils.logging import disable_progress_bar
 
     from mllmqa.scoring import load
@@ -143,4 +145,4 @@ def _load(model: str, device: str, dtype: str) -> Scorer:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
     if not sys.stderr.isatty():
         disable_progress_bar()
-    return load(model, device=device, dtype=dtype)
+    return load(model, device=device, dtype=dtype, anchors=anchors)
