@@ -1,14 +1,18 @@
 """Scores by comparison with anchor images: Compare2Score (Zhu et al., NeurIPS 2024).
 
-The model is asked how the input compares with each of n anchors (the anchor is the first image). The logits of the
-comparison words give the preference of the input over that anchor; with the preferences among the anchors they
-fill a matrix of n + 1 items, whose MAP estimate (:mod:`mllmqa.ranking`) is the score.
+The model is asked how the input compares with each of n anchors. The logits of the comparison words give the
+preference of the input over that anchor; with the preferences among the anchors they fill a matrix of n + 1 items,
+whose MAP estimate (:mod:`mllmqa.ranking`) is the score.
 
 The published score is min–max scaled over the n + 1 items, so whatever is better than all anchors has exactly 100:
 a record keeps the MAP score itself, which does not saturate, beside it. Differences from the published code, which
 exists in three versions: the optimum is exact instead of 50 or 100 steps from random numbers (those differ from it
 by up to 0.45, with 50 steps by 4.0, of 100), softmax and expectation are in float64 from float32 logits, and the
 logits of one anchor are not added to those of the next.
+
+Compare2Score shows the anchor first, as it was trained. Other models are asked in both orders and the answers
+averaged (``orders`` of the preset): their liking for one place would otherwise count for the input only, since it
+cancels among the anchors, and a slight one drives every input to the same end of the published scale.
 
 A video is asked about frame by frame; the preferences are averaged over its frames.
 """
@@ -155,7 +159,9 @@ class AnchoredScorer(Scorer):
             InferenceError: The model failed on the anchors.
         """
         plan = super().plan(options)
-        chosen = replace(plan, anchors=self._anchor_views(plan), spec=self._with_anchors(plan.spec))
+        both = self.settings.orders == "both"
+        spec = self._with_anchors(plan.spec)
+        chosen = replace(plan, anchors=self._anchor_views(plan), both_orders=both, spec=spec)
         self.matrix(chosen)
         return chosen
 
@@ -230,8 +236,12 @@ class AnchoredScorer(Scorer):
         return levels.expectation(logits, answer.log_z, self.scale, self.settings.temperature)
 
     def _judge(self, answers: Sequence[LevelLogits], ready: Prepared, plan: Plan) -> Judged:
-        """Place an input by the answers to its requests: one per anchor, for each frame of a video."""
-        pairs = np.array([self._preference(answer) for answer in answers]).reshape(-1, len(plan.anchors), 2)
+        """Place an input by the answers about its pairs with the anchors, for each frame of a video."""
+        orders = 2 if plan.both_orders else 1
+        asked = np.array([self._preference(answer) for answer in answers])
+        asked = asked.reshape(-1, len(plan.anchors), orders, 2)  # frame, anchor, order, (preference, coverage)
+        asked[:, :, 1:, 0] = 1 - asked[:, :, 1:, 0]  # the anchor came last: the preference was for it
+        pairs = asked.mean(axis=2)
         among = self.matrix(plan)
         frames = [self._distribution(p, among) for p in pairs] if plan.per_frame else []
         mean = pairs.mean(axis=0)
@@ -257,6 +267,7 @@ class AnchoredScorer(Scorer):
             published_100=found.published_100,
             anchors_sha256=self.anchors.sha256,
             matrix="published" if self._is_published else "measured",
+            orders=self.settings.orders,
             link=self.settings.link,
             temperature=self.settings.temperature,
         )

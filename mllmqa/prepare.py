@@ -87,6 +87,8 @@ class Plan:
     spec: str
     anchors: tuple[ImageHWC, ...] = ()
     """Views of the anchors that each picture is compared with; empty for scores by level words."""
+    both_orders: bool = False
+    """Whether each picture is shown after and before each anchor, not only after it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Prepared:
         source: As the user named it.
         media: What the file is.
         requests: First the joint one (if ``joint``), then one per frame (if wanted). With anchors: for each
-            picture one per anchor, in their order.
+            picture one per anchor, in their order, or two (the anchor first, then last).
         joint: Whether the first request is about the whole input.
         provenance: Of the score to come.
     """
@@ -216,13 +218,14 @@ def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
 
 
 def _about(view: tuple[ImageHWC, ...], plan: Plan) -> tuple[Request, ...]:
-    """Ask about one picture: once, or once per anchor with the anchor in front."""
+    """Ask about one picture: once, or about its pairs with the anchors."""
     if not plan.anchors:
         return (Request(plan.image_prompt, view),)
     if len(view) != 1:
         what = f"the view {plan.view.name} cuts pictures into parts, which cannot be compared with an anchor"
         raise UsageError(what, hint="choose another with --view")
-    return tuple(Request(plan.image_prompt, (anchor, *view)) for anchor in plan.anchors)
+    orders = (1, -1) if plan.both_orders else (1,)
+    return tuple(Request(plan.image_prompt, (anchor, *view)[::o]) for anchor in plan.anchors for o in orders)
 
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:

@@ -114,6 +114,8 @@ class Anchored(Record):
     """Hash of the anchor images, in order."""
     matrix: Literal["published", "measured"]
     """Where the preferences among the anchors come from: the preset, or this very model."""
+    orders: Literal["anchor-first", "both"]
+    """How the input was shown beside each anchor."""
     link: Literal["normal", "logistic"]
     temperature: float
 

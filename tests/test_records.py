@@ -48,7 +48,7 @@ def test_a_score_as_a_row() -> None:
 def test_an_anchored_score_as_a_row_has_the_score_that_does_not_saturate() -> None:
     made = Anchored(
         preferences=(1.0, 0.9), score=1.25, standard_error=0.5, published_100=100, anchors_sha256="0",
-        matrix="measured", link="normal", temperature=1,
+        matrix="measured", orders="both", link="normal", temperature=1,
     )  # fmt: skip
     row = flat(scored("a.png", 5.0).model_copy(update={"anchored": made, "levels": {}}))
     assert (row["value"], row["map_score"], row["map_standard_error"]) == (5.0, 1.25, 0.5)

@@ -52,17 +52,21 @@ class AnchoredPreset(_Strict):
     """How a model is asked to compare an input with anchor images; the defaults serve any model."""
 
     prompt: str = "compare/second_to_first"
-    """Prompt id: the anchor is the first image, the input the second."""
+    """Prompt id: it asks how the second image compares with the first."""
     words: str = "comparison"
     """Scale of the answer words (:func:`mllmqa.prompts.word_scale`)."""
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Divides the logits of the words; 1 takes the model's own probabilities."""
     link: Literal["normal", "logistic"] = "normal"
     """Of the MAP estimate (:mod:`mllmqa.ranking`)."""
+    orders: Literal["anchor-first", "both"] = "both"
+    """How an input is shown beside an anchor. ``both`` asks twice and averages, so that a liking for the first or
+    second image cancels; a model that was trained with the anchor in front needs only that."""
     images: str | None = None
     """Hub data set with the published anchor images, worst first; it is never fetched by itself."""
     matrix: tuple[tuple[float, ...], ...] | None = None
-    """Published preferences among those images, row over column; None: always measured with the model."""
+    """Published preferences among those images, row over column; None: always measured with the model, in both
+    orders."""
 
     @field_validator("matrix")
     @classmethod
