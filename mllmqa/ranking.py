@@ -7,8 +7,9 @@ maximise ::
 
 F is the normal distribution function (Thurstone, Psychol. Rev. 34, 1927, case V; used by Compare2Score, Zhu et
 al., NeurIPS 2024) or the logistic one (Bradley & Terry, Biometrika 39, 1952). The objective is strictly concave,
-so its maximum is unique and Newton's method finds it to float precision in about six steps. The prior also fixes
-the origin: the scores sum to 0.
+so its maximum is unique and Newton's method finds it to float precision in about six steps. Preferences say nothing
+of a common shift; the prior puts the origin where the scores sum to 0, and the errors are those under this
+constraint (which the paper states): else a weak prior would make them as large as one likes.
 
 The published code of Compare2Score raises F to at least 1e-6 before the logarithm. That floor acts only beyond a
 difference of 4.75 (normal) or 13.8 (logistic). Preferences in 0..1 with precision 1 keep the optimum far inside
@@ -37,6 +38,7 @@ Terms = tuple[Float, Float, Float]
 MAX_ITERATIONS = 200
 _LAST_STEP = 1e-8  # relative; the error after a Newton step of this size is its square
 _TAIL = -5.0  # below it the normal distribution function is taken from a continued fraction
+_LEAST_PRIOR = 1e-12  # the condition number of the Hessian is about its inverse
 _FRACTION_TERMS = 60  # error exp(-2 · 5 · sqrt(120)) relative, at the edge of the tail
 _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
@@ -47,8 +49,9 @@ class Ranking:
 
     Attributes:
         scores: Float64, shape (N,); higher is preferred; they sum to 0.
-        standard_errors: Float64, shape (N,): Laplace approximation, from the inverse Hessian at the maximum.
-        covariance: Float64, shape (N, N): that inverse; the error of a difference needs it.
+        standard_errors: Float64, shape (N,): Laplace approximation, from the covariance.
+        covariance: Float64, shape (N, N): inverse of the Hessian at the maximum where the scores sum to 0; its
+            rows do, too. The error of a difference needs it.
         log_posterior: Value of the objective.
         iterations: Newton steps taken.
         converged: Whether the last step was below float noise; False only after :data:`MAX_ITERATIONS`.
@@ -85,22 +88,36 @@ def rank(
 
     Raises:
         DataError: The matrix is not square, or has entries that are negative or not finite.
-        UsageError: Unknown link, or the precision is not a positive number.
+        UsageError: Unknown link, or the precision is not positive or lost beside the weights.
     """
     wins = _checked(preferred)
     if link not in _LINKS:
         raise UsageError(f"unknown link {link!r}", expected=" | ".join(_LINKS))
     if not (math.isfinite(prior_precision) and prior_precision > 0):
         raise UsageError(f"prior precision {prior_precision}", expected="a positive number")
+    if prior_precision < _LEAST_PRIOR * (most := float((wins + wins.T).sum(axis=1).max())):
+        raise UsageError(
+            f"prior precision {prior_precision:g} beside weights of {most:g}",
+            expected=f"at least {_LEAST_PRIOR:g} of the largest weight of an item, for the digits of a float",
+        )
     problem = _Problem(wins, _LINKS[link], prior_precision)
     scores, converged, steps = np.zeros(len(wins)), False, 0
     while not converged and steps < max_iterations:
         scores, converged = problem.newton(scores)
         steps += 1
     value, _, hessian = problem.at(scores)
-    covariance = np.linalg.inv(hessian)
-    errors = np.sqrt(np.diagonal(covariance))
-    return Ranking(scores, errors, (covariance + covariance.T) / 2, value, steps, converged)
+    covariance = _inverse_without_shift(hessian)
+    errors = np.sqrt(np.maximum(0, np.diagonal(covariance)))
+    return Ranking(scores, errors, covariance, value, steps, converged)
+
+
+def _inverse_without_shift(hessian: Float) -> Float:
+    """Invert on the space where the scores sum to 0; the vector of ones is an eigenvector of the Hessian."""
+    n = len(hessian)
+    stiff = float(np.diagonal(hessian).max()) / n  # of the shift, so that a weak prior costs no digits
+    inverse = np.linalg.inv(hessian + stiff)
+    centred: Float = inverse - inverse.mean(axis=0) - inverse.mean(axis=1)[:, None] + inverse.mean()
+    return (centred + centred.T) / 2
 
 
 def _checked(preferred: ArrayLike) -> Float:
