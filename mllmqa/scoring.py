@@ -77,11 +77,13 @@ def load(
     """
     source = resolve(model, revision)
     if anchors is None and source.preset.anchored is None:
-        return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
+        backend = load_backend(source, device=device, dtype=dtype)
+        return Scorer(backend, backend.preset)
     from mllmqa.anchored import AnchoredScorer, anchors_for
 
     found = anchors_for(source.preset, anchors)
-    return AnchoredScorer(load_backend(source, device=device, dtype=dtype), source.preset, found)
+    backend = load_backend(source, device=device, dtype=dtype)
+    return AnchoredScorer(backend, backend.preset, found)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, MllmqaError, UsageError
-from mllmqa.levels import token_ids
+from mllmqa.levels import Encode, token_ids
 from mllmqa.models.base import LevelLogits, ModelInfo, Request
-from mllmqa.models.presets import Preset
+from mllmqa.models.presets import Preset, lay_out
 from mllmqa.prompts import Prompt
 
 log = logging.getLogger(__name__)
@@ -39,9 +39,9 @@ class HFBackend:
         self.preset = preset
         self.info = info
         # T5 of the facts: LLaVA and LLaVA-NeXT processors accept `videos=` and silently ignore it.
-        self.native_video = getattr(processor, "video_processor", None) is not None and "video" in (
-            getattr(type(model), "input_modalities", None) or ()
-        )
+        takes_videos = getattr(processor, "video_processor", None) or getattr(processor, "takes_videos", False)
+        modalities = getattr(type(model), "input_modalities", None) or ()
+        self.native_video = bool(takes_videos) and "video" in modalities
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
 
     # ------------------------------------------------------------------ prompt text
@@ -52,9 +52,15 @@ class HFBackend:
         return self._text(tags, request.prompt)
 
     def _text(self, tags: list[str], prompt: Prompt) -> str:
+        if self.preset.layout is not None:
+            media = self.preset.media_separator.join([self.processor.image_token] * len(tags))
+            return lay_out(self.preset.layout, media=media, question=prompt.question, answer=prompt.answer)
         content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
         head = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=False,
+            **self.preset.template_arguments,
         )
         separator = self.preset.answer_separator
         if separator is None:
@@ -73,14 +79,15 @@ class HFBackend:
         """
         key = (text, tuple(words))
         if key not in self._ids:
-            tokenizer, special = self.processor.tokenizer, self._add_special(text)
-            self._ids[key] = token_ids(
-                lambda t: list(tokenizer(t, add_special_tokens=special)["input_ids"]),
-                text,
-                words,
-                model=self.info.model,
-            )
+            self._ids[key] = token_ids(self._encoder(text), text, words, model=self.info.model)
         return self._ids[key]
+
+    def _encoder(self, text: str) -> Encode:
+        """Return what turns texts that begin like ``text`` into token ids."""
+        if own := getattr(self.processor, "encode", None):  # mPLUG-Owl2 tokenises piece by piece
+            return own  # type: ignore[no-any-return]
+        tokenizer, special = self.processor.tokenizer, self._add_special(text)
+        return lambda t: list(tokenizer(t, add_special_tokens=special)["input_ids"])
 
     def _add_special(self, text: str) -> bool:
         """Tell whether the tokenizer shall put BOS in front: not where the chat template did."""
@@ -167,7 +174,7 @@ class HFBackend:
         A model that merges frames in pairs gets a single frame twice, at the same time.
         """
         frames, times = list(request.images), list(request.clip.timestamps_s if request.clip else ())
-        merged = getattr(self.processor.video_processor, "temporal_patch_size", 1) or 1
+        merged = getattr(getattr(self.processor, "video_processor", None), "temporal_patch_size", 1) or 1
         while len(frames) < merged:
             frames.append(frames[-1])
             times.append(times[-1])

@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
 
 DEFAULT_MODEL = "nano"
@@ -39,6 +40,8 @@ class VideoPreset(_Strict):
     frame by itself, distributions averaged; ``auto``: native where the processor has it, else images."""
     frames: str
     """Frame rule (:mod:`mllmqa.media.sample`)."""
+    view: str | None = None
+    """What the model sees of a frame; None: the view of pictures."""
 
 
 class Licence(_Strict):
@@ -46,6 +49,15 @@ class Licence(_Strict):
 
     code: str
     weights: str
+
+
+class Published(_Strict):
+    """One row of a published table."""
+
+    data: str
+    srcc: float
+    plcc: float | None = None
+    source: str
 
 
 class AnchoredPreset(_Strict):
@@ -81,28 +93,73 @@ class AnchoredPreset(_Strict):
 
 
 class Preset(_Strict):
-    """A scorer as data: where its weights are, how it is asked, what it sees."""
+    """A scorer as data: where its weights are, how it is asked, what it sees.
+
+    A file with ``extends: NAME`` states only what differs from that preset.
+    """
 
     name: str
+    extends: str | None = None
     title: str
+    family: str | None = None
+    """``model_type`` of its config.json; None: any."""
+    family_default: bool = False
+    """Whether folders and hub ids of this family without a preset of their own are asked like this one."""
     weights: str | None
     """Hub id, ``package:FOLDER`` inside mllmqa, or None (named by the user)."""
     revision: str | None = None
+    base: str | None = None
+    """Hub id of the model that ``weights``, an adapter, belongs to."""
     parameters: str
     aspects: dict[str, str]
     """Aspect → prompt id."""
     view: str
-    """View (:mod:`mllmqa.media.views`)."""
+    """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
     views: tuple[str, ...] | None = None
     """The only views that it can take; None: any."""
     video: VideoPreset
+    layout: str | None = None
+    """Whole text of a prompt with {question}, {media} and {answer}, as published; None: the chat template."""
+    media_separator: str = ""
+    """Between the placeholders of several pictures in ``{media}``."""
+    template_arguments: dict[str, bool | str] = {}
+    """Given to the chat template, e.g. ``enable_thinking``."""
     answer_separator: str | None = None
     """Between chat template and answer start; None: a space unless the template ends with white space."""
     anchored: AnchoredPreset | None = None
     """For models that score by comparison with anchor images only, and need them."""
     licence: Licence
     paper: str | None = None
+    published: tuple[Published, ...] = ()
     notes: str = ""
+
+    def prompt_texts(self) -> dict[str, str]:
+        """Return what is asked about a picture, by aspect; the picture is ``<image>`` where a layout places it.
+
+        Where the model's own chat template places it, question and answer start stand for the prompt.
+        """
+        layout = self.layout or "{question} … {answer}"
+        texts = {}
+        for aspect, name in self.aspects.items():
+            prompt = prompts.render(prompts.load(name), medium="image")
+            texts[aspect] = lay_out(layout, media="<image>", question=prompt.question, answer=prompt.answer)
+        return texts
+
+    def fitted(self, model_type: str, side: int | None) -> Preset:
+        """Return this preset for a loaded model; the generic one gives way to the default of the family.
+
+        Raises:
+            ModelLoadError: The model is of another family than the preset is for.
+        """
+        default = [p for p in presets().values() if p.family == model_type and p.family_default]
+        chosen = default[0] if default and self.name == GENERIC_PRESET else self
+        if chosen.family not in (None, model_type):
+            raise ModelLoadError(
+                f"the model is of the family {model_type}",
+                where=chosen.name,
+                expected=str(chosen.family),
+            )
+        return chosen.model_copy(update={"view": chosen.view.replace("{side}", str(side))})
 
 
 @dataclass(frozen=True)
@@ -126,21 +183,73 @@ class ModelSource:
 
 @cache
 def presets() -> dict[str, Preset]:
-    """Return all presets by name.
+    """Return all presets by name, with what they take over from the presets that they extend.
 
     Raises:
         ModelLoadError: A preset file is malformed (names file and field).
     """
+    raw = {path: _read(path) for path in sorted(_FOLDER.glob("*.yaml"))}
+    by_name = {path.stem: fields for path, fields in raw.items()}
     found = {}
-    for path in sorted(_FOLDER.glob("*.yaml")):
+    for path, fields in raw.items():
         try:
-            preset = Preset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, ValidationError) as error:
+            preset = Preset.model_validate(_extended(fields, by_name))
+        except ValidationError as error:
             raise ModelLoadError(f"malformed preset: {error}", where=path) from error
         if preset.name != path.stem:
             raise ModelLoadError(f"name is {preset.name!r}", where=path, expected=repr(path.stem))
         found[preset.name] = preset
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ModelLoadError(f"malformed preset: {error}", where=path) from error
+    if not isinstance(fields, dict):
+        raise ModelLoadError("malformed preset", where=path, expected="a mapping of fields")
+    return fields
+
+
+def _extended(fields: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields with those of the preset that they extend; one level."""
+    base = fields.get("extends")
+    if base is None:
+        return fields
+    if base not in by_name or by_name[base].get("extends"):
+        raise ModelLoadError(f"extends {base!r}", where=fields.get("name"), expected="a preset that extends none")
+    return {**by_name[base], "family_default": False, **fields}
+
+
+def lay_out(layout: str, **parts: str) -> str:
+    """Put the parts into a layout; braces inside the parts stay as they are.
+
+    >>> lay_out("USER: {question} {media}", question="{why}?", media="<image>")
+    'USER: {why}? <image>'
+    """
+    return re.sub("|".join(f"{{{name}}}" for name in parts), lambda found: parts[found[0][1:-1]], layout)
+
+
+def preset_named(name: str) -> Preset:
+    """Return a preset.
+
+    Raises:
+        UnknownNameError: No preset has this name; offers the nearest one.
+    """
+    if name not in presets():
+        close = difflib.get_close_matches(name, presets(), n=1)
+        raise UnknownNameError(
+            f"no preset {name!r}",
+            expected="a name listed by `mllmqa models`",
+            hint=f"did you mean {close[0]!r}?" if close else None,
+        )
+    return presets()[name]
+
+
+def write_marker(folder: Path, name: str) -> None:
+    """Let a model folder say which preset it wants to be asked with."""
+    (folder / MARKER_FILE).write_text(json.dumps({"preset": name}) + "\n", encoding="utf-8")
 
 
 def resolve(name: str, revision: str | None = None) -> ModelSource:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -240,7 +241,7 @@ def test_per_frame_rows(run: Run, tmp_path: Path) -> None:
     assert [row.split("  ")[-1].strip() for row in rows[2:]] == ["at 0.000 s", "at 0.200 s", "at 0.400 s"]
 
 
-@pytest.mark.parametrize("command", [[], ["score"], ["models"]])
+@pytest.mark.parametrize("command", [[], ["score"], ["models"], ["models", "show"], ["convert"]])
 def test_help_is_as_committed(command: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     golden = GOLDEN / f"help{'-'.join(['', *command])}.txt"
@@ -262,7 +263,9 @@ def test_ctrl_c_stops_with_130_and_leaves_a_file_to_continue(tmp_path: Path) -> 
         Image.fromarray(photo_pixels(48, 48, seed=i)).save(photos / f"{i:03}.png")
     out = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "mllmqa", "score", str(photos), "--jsonl", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A job in the background of a script inherits SIGINT as ignored; a terminal's does not.
+    terminal = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=terminal)
     while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 5):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
