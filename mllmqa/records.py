@@ -17,8 +17,9 @@ def columns() -> list[str]:
     """Return the column names of the flat forms (CSV, Parquet), in order."""
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
     return (
-        f"source status aspect value std {levels} coverage reason message kind sha256 width height "
-        "duration_s n_frames_used model preset prompt_id view frame_rule decoder dtype spec"
+        f"source status aspect value std {levels} coverage map_score map_standard_error reason message "
+        "kind sha256 width height duration_s n_frames_used model preset prompt_id view frame_rule decoder "
+        "dtype spec"
     ).split()
 
 
@@ -38,6 +39,8 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
     row.update(value=result.value, std=result.std, coverage=result.coverage)
     row.update({f"p_{word}": p for word, p in result.levels.items()})
+    if result.anchored:
+        row.update(map_score=result.anchored.score, map_standard_error=result.anchored.standard_error)
     row["n_frames_used"] = len(result.provenance.timestamps_s) or None
     return row
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,22 @@ from mllmqa.models.quantize import Quantization
 if TYPE_CHECKING:
     from mllmqa.models.hf import HFBackend
 
-__all__ = ["DTYPES", "load_backend", "pick_device"]
+__all__ = ["DTYPES", "LocalOptions", "load_backend", "pick_device"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """What is rarely said about a model on this machine.
+
+    Attributes:
+        base: Model under an adapter; None: the one that the adapter names.
+        compiled: Use torch.compile; the first batches are slow.
+    """
+
+    base: str | None = None
+    compiled: bool = False
 
 
 def load_backend(
