@@ -7,7 +7,7 @@ Li et al., 2024) name their parts alike; they differ in the parts that they have
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from mllmqa.errors import ModelLoadError
@@ -91,6 +91,7 @@ def plan(
     *,
     tower_layers: int,
     tied: bool = False,
+    same: Container[str] = (),
     where: Path | str,
 ) -> dict[str, str]:
     """Decide which original key fills which key of the model.
@@ -100,6 +101,7 @@ def plan(
         wanted: Keys and shapes of the transformers model.
         tower_layers: Layers of its vision tower.
         tied: Whether its output layer is its embedding.
+        same: Keys of ``found`` that are named as in the model.
         where: The checkpoint, for messages.
 
     Returns:
@@ -112,7 +114,7 @@ def plan(
     for key, shape in found.items():
         if is_unused(key, tower_layers=tower_layers, tied=tied):
             continue
-        target = target_of(key)
+        target = key if key in same else target_of(key)
         if target not in wanted:
             raise ModelLoadError(f"unexpected key {key!r}", where=where, expected="only keys of the LLaVA layout")
         _check_shape(key, shape, target, wanted[target], where)

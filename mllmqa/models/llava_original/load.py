@@ -134,19 +134,38 @@ def load_original(
     return model, opened.processor
 
 
-def fill(opened: Opened, tensors: Mapping[str, Stored], dtype: Any, **arguments: Any) -> Any:
+def fill(
+    opened: Opened,
+    tensors: Mapping[str, Stored],
+    dtype: Any,
+    *,
+    kind: Any = None,
+    config: Any = None,
+    added: Mapping[str, Stored] | None = None,
+    **arguments: Any,
+) -> Any:
     """Return the transformers model with these tensors in it; see :func:`load_original`.
+
+    Args:
+        opened: The checkpoint.
+        tensors: Its tensors by original key.
+        dtype: A torch dtype.
+        kind: Class of the model; None: the family's.
+        config: Its configuration; None: ``opened.config``.
+        added: Tensors of parts that only ``kind`` has, by their key in it.
+        arguments: Given to ``from_pretrained``.
 
     Raises:
         ModelLoadError: A key is missing, unknown or of a wrong shape, or a file is damaged.
     """
     import transformers
 
-    kind = getattr(transformers, _CLASSES[opened.family])
-    state = state_dict(opened, tensors, kind)
+    kind = kind or getattr(transformers, _CLASSES[opened.family])
+    config = config or opened.config
+    state = state_dict(opened, tensors, kind, config, added or {})
     try:
         model, report = kind.from_pretrained(
-            None, config=opened.config, state_dict=state, dtype=dtype, output_loading_info=True, **arguments
+            None, config=config, state_dict=state, dtype=dtype, output_loading_info=True, **arguments
         )
     except Exception as error:
         raise ModelLoadError(
@@ -168,13 +187,17 @@ _CLASSES: dict[Family, str] = {
 }
 
 
-def state_dict(opened: Opened, tensors: Mapping[str, Stored], kind: Any) -> dict[str, Stored]:
+def state_dict(
+    opened: Opened, tensors: Mapping[str, Stored], kind: Any, config: Any, added: Mapping[str, Stored]
+) -> dict[str, Stored]:
     """Return target key → stored tensor for every parameter of the model, checked by name and shape.
 
     Args:
         opened: The checkpoint.
         tensors: Its tensors by original key.
         kind: Class of the model.
+        config: Its configuration.
+        added: Tensors that are named as in the model.
 
     Raises:
         ModelLoadError: A key is missing, unknown or of a wrong shape.
@@ -182,14 +205,16 @@ def state_dict(opened: Opened, tensors: Mapping[str, Stored], kind: Any) -> dict
     import torch
 
     with torch.device("meta"):
-        wanted = {key: tuple(value.shape) for key, value in kind(opened.config).state_dict().items()}
+        wanted = {key: tuple(value.shape) for key, value in kind(config).state_dict().items()}
     found = dict(tensors)
     if not keys.holds_tower(found):
         outside = tower_weights(str(opened.original["mm_vision_tower"]), opened.tower)
         found |= {keys.TOWER + key: value for key, value in outside.items()}
+    found |= added
     chosen = keys.plan(
         {key: value.shape for key, value in found.items()},
         wanted,
+        same=added,
         tower_layers=opened.config.vision_config.num_hidden_layers,
         tied=opened.config.tie_word_embeddings,
         where=opened.folder,

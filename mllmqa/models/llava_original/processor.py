@@ -61,23 +61,52 @@ def load_tokenizer(folder: Path, config: Mapping[str, Any], family: Family) -> t
 
 def _core(folder: Path, config: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
     """Return the tokenizer of the ``tokenizers`` library, and its named special tokens."""
-    sentencepiece = folder / "tokenizer.model"
-    if TEXT_MODELS[config["model_type"]] != "qwen2" and sentencepiece.is_file():
+    if TEXT_MODELS[config["model_type"]] != "qwen2" and (folder / "tokenizer.model").is_file():
         from mllmqa.models.mplug_owl2.tokenizer import from_sentencepiece
 
-        loaded = from_sentencepiece(sentencepiece)
+        loaded = from_sentencepiece(folder / "tokenizer.model")
         core = loaded.backend_tokenizer
         _begin_with(core, loaded.bos_token)
-    else:
-        from transformers import AutoTokenizer
+        _add_listed(core, folder / "added_tokens.json")
+        special = {name: getattr(loaded, name) for name in _SPECIAL}
+    elif (folder / "tokenizer.json").is_file():
+        from tokenizers import Tokenizer
 
-        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        core = loaded.backend_tokenizer
+        core = Tokenizer.from_file(str(folder / "tokenizer.json"))
         _mark_every_part(core)
-    named = {name: getattr(loaded, name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
-    special = {name: str(token) for name, token in named.items() if token is not None}
+        special = _named_special(folder / "tokenizer_config.json")
+    else:
+        from transformers import Qwen2Tokenizer
+
+        vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+        merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
+        core = Qwen2Tokenizer(vocab=vocabulary, merges=merges).backend_tokenizer
+        _add_listed(core, folder / "added_tokens.json")
+        special = {"pad_token": "<|endoftext|>"} | _named_special(folder / "tokenizer_config.json")
     special.setdefault("pad_token", special.get("unk_token") or special["eos_token"])
     return core, special
+
+
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+def _named_special(file: Path) -> dict[str, str]:
+    """Return the special tokens that a tokenizer_config.json names."""
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    named = {name: fields.get(name) for name in _SPECIAL}
+    return {name: str(t["content"] if isinstance(t, dict) else t) for name, t in named.items() if t is not None}
+
+
+def _add_listed(core: Any, file: Path) -> None:
+    """Add the tokens of an added_tokens.json at the ids that it states."""
+    listed = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for token, number in sorted(listed.items(), key=lambda entry: entry[1]):
+        core.add_special_tokens([token])
+        if core.token_to_id(token) != number:
+            raise ModelLoadError(
+                f"{token!r} gets the id {core.token_to_id(token)}", where=file, expected=str(number)
+            )
 
 
 def _begin_with(core: Any, bos: str) -> None:
