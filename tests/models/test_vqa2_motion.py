@@ -105,7 +105,8 @@ def slowfast_r50() -> dict[str, tuple[int, ...]]:
         for path, out in enumerate((128 * 2**stage, 16 * 2**stage)):
             frames = 3 if path or stage > 2 else 1
             for i in range(depth):
-                block, into, inner = f"{stage}.multipathway_blocks.{path}.res_blocks.{i}", (out if i else ins[path]), out // 4
+                block = f"{stage}.multipathway_blocks.{path}.res_blocks.{i}"
+                into, inner = out if i else ins[path], out // 4
                 if i == 0:
                     shapes[f"{block}.branch1_conv.weight"] = (out, into, 1, 1, 1)
                     shapes |= norm(f"{block}.branch1_norm", out)
@@ -123,6 +124,18 @@ def test_keys_and_shapes_of_the_published_branch() -> None:
     found = {key: tuple(value.shape) for key, value in features.state_dict().items()}
     expected = {f"feature_extraction.{key}": shape for key, shape in slowfast_r50().items()}
     assert found == {**expected, "position_embedding.weight": (2000, 256)}
+
+
+def test_keys_of_a_true_size_checkpoint() -> None:
+    text = {"model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28}
+    text |= {"num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064}
+    with torch.device("meta"):
+        model = Vqa2ForConditionalGeneration(Vqa2Config(text_config=text))
+    found = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    assert found["slowfast_projector.0.weight"] == (3584, 256)
+    assert found["slowfast_projector.2.weight"] == (3584, 3584)
+    assert sum(key.startswith("slowfast.") for key in found) == len(slowfast_r50()) + 1
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(8.08e9, rel=0.01)
 
 
 def test_with_its_head_slowfast_r50_has_the_published_size() -> None:
@@ -167,7 +180,13 @@ def test_clips_of_a_wrong_length(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("count", "fps", "expected"),
-    [(50, 25.0, [0, 25]), (51, 25.0, [0, 25, 50]), (10, 29.97, [0]), (7, 0.4, [0, 1, 2, 3, 4, 5, 6]), (1, 1.0, [0])],
+    [
+        (50, 25.0, [0, 25]),
+        (51, 25.0, [0, 25, 50]),
+        (10, 29.97, [0]),
+        (7, 0.4, [0, 1, 2, 3, 4, 5, 6]),
+        (1, 1.0, [0]),
+    ],
 )
 def test_one_key_frame_per_second(count: int, fps: float, expected: list[int]) -> None:
     assert list(key_frames(count, fps)) == expected
@@ -234,11 +253,11 @@ def test_prompts_and_videos_that_do_not_fit(loaded: tuple[Any, Any]) -> None:
 
 def test_logits_are_those_of_tokens_put_together_by_hand(published: Published, loaded: tuple[Any, Any]) -> None:
     (model, processor), source = loaded, published.made.source
-    encoded = inputs(processor, video(10))
+    encoded, rows = inputs(processor, video(10)), []
     with torch.inference_mode():
         found = model(**encoded).logits[0]
-        rows = []
-        frames = source.model.get_video_features(encoded["pixel_values_frames"][None], return_dict=True).pooler_output
+        pixels = encoded["pixel_values_frames"][None]
+        frames = source.model.get_video_features(pixels, return_dict=True).pooler_output
         motion = model.slowfast(encoded["pixel_values_motion"])
         for layer in (0, 2):
             weight, bias = (published.tensors[f"model.slowfast_projector.{layer}.{n}"] for n in ("weight", "bias"))
@@ -272,7 +291,8 @@ def test_a_ragged_batch_gives_what_each_gives_alone(loaded: tuple[Any, Any]) -> 
 def test_generation_with_and_without_a_cache(loaded: tuple[Any, Any]) -> None:
     model, processor = loaded
     encoded = inputs(processor, video(8))
-    cached, plain = (model.generate(**encoded, max_new_tokens=4, do_sample=False, use_cache=c) for c in (True, False))
+    encoded |= {"max_new_tokens": 4, "do_sample": False}
+    cached, plain = (model.generate(**encoded, use_cache=cache) for cache in (True, False))
     assert torch.equal(cached, plain)
 
 
@@ -321,7 +341,11 @@ def test_counters_stay_whole_numbers_in_half_precision(published: Published) -> 
         ("model.slowfast.position_embedding.weight", None, r"missing keys: 'slowfast\.position_embedding\.weight'"),
         ("model.slowfast_projector.2.bias", None, r"missing keys: 'slowfast_projector\.2\.bias'"),
         ("model.slowfast.feature_extraction.5.x", (1,), r"unexpected key 'slowfast\.feature_extraction\.5\.x'"),
-        ("model.slowfast_projector.0.weight", (32, 65), r"'slowfast_projector\.0\.weight' has the shape \[32, 65\]"),
+        (
+            "model.slowfast_projector.0.weight",
+            (32, 65),
+            r"'slowfast_projector\.0\.weight' has the shape \[32, 65\]",
+        ),
         ("model.norm.weight", None, r"missing keys: 'model\.norm\.weight'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Original LLaVA checkpoints (``llava``, ``llava_llama``, ``llava_mistral``, ``llava_qwen``), native on transformers 5."""
+"""Original LLaVA checkpoints of the layouts ``llava``, ``llava_llama``, ``llava_mistral`` and ``llava_qwen``."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ PREFIXES = (
 UNUSED = (
     (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq", "a buffer, computed from rope_theta"),
     (r"model\.vision_tower\.vision_tower\.vision_model\.embeddings\.position_ids", "a buffer, 0 … n-1"),
-    (r"model\.vision_tower\.vision_tower\.vision_model\.head\..*", "SigLIP's pooling head; patches are read before"),
+    (r"model\.vision_tower\.vision_tower\.vision_model\.head\..*", "SigLIP's pooling head"),
 )
 """Keys (regular expressions) that may be there and are not read, with the reason."""
 
@@ -115,7 +115,7 @@ def plan(
         if is_unused(key, tower_layers=tower_layers, tied=tied):
             continue
         target = key if key in same else target_of(key)
-        if target not in wanted:
+        if target is None or target not in wanted:
             raise ModelLoadError(f"unexpected key {key!r}", where=where, expected="only keys of the LLaVA layout")
         _check_shape(key, shape, target, wanted[target], where)
         chosen[target] = key

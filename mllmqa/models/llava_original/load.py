@@ -171,8 +171,6 @@ def fill(
         raise ModelLoadError(
             f"cannot be loaded: {type(error).__name__}: {str(error).strip()[:200]}", where=opened.folder
         ) from error
-    finally:
-        shards.forget()
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[what]:
             raise ModelLoadError(f"{what.replace('_', ' ')}: {sorted(report[what])[:3]}", where=opened.folder)

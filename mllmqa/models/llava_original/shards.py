@@ -1,17 +1,17 @@
 """Tensors of a checkpoint folder, read one by one: safetensors or ``pytorch_model*.bin``, sharded or not.
 
-Nothing of a pickled file but tensors is read (``weights_only=True``). Both kinds are mapped into memory, so
-that a model of several shards costs one model; only ``.bin`` files of torch before 1.6 are read whole, one
-at a time.
+Nothing of a pickled file but tensors is read (``weights_only=True``). Both kinds are mapped into memory, so that
+a model of several shards costs one model; only ``.bin`` files of torch before 1.6 must be read whole. A tensor
+that is used in the type in which it is stored stays mapped: the file must not be changed while the model lives.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,9 @@ def _files(folder: Path) -> list[Path]:
             return _shards(index)
         if (folder / name).is_file():
             return [folder / name]
-    raise ModelLoadError("no weights in this folder", where=folder, expected=" or ".join(FILES) + ", or their index")
+    raise ModelLoadError(
+        "no weights in this folder", where=folder, expected=" or ".join(FILES) + ", or their index"
+    )
 
 
 def _shards(index: Path) -> list[Path]:
@@ -87,9 +89,9 @@ def _shards(index: Path) -> list[Path]:
 def _safetensors(file: Path) -> dict[str, Stored]:
     from safetensors import safe_open
 
-    handle = safe_open(str(file), framework="pt", device="cpu")
+    handle: Any = safe_open(str(file), framework="pt", device="cpu")
     return {
-        key: Stored(tuple(handle.get_slice(key).get_shape()), lambda key=key: handle.get_tensor(key))
+        key: Stored(tuple(handle.get_slice(key).get_shape()), partial(handle.get_tensor, key))
         for key in handle.keys()  # noqa: SIM118 - not a dict
     }
 
@@ -97,35 +99,12 @@ def _safetensors(file: Path) -> dict[str, Stored]:
 def _pickled(file: Path) -> dict[str, Stored]:
     import torch
 
-    if zipfile.is_zipfile(file):
-        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        return {key: Stored(tuple(value.shape), lambda value=value: value) for key, value in tensors.items()}
-    shapes = {key: tuple(value.shape) for key, value in _whole(file).items()}
-    return {key: Stored(shape, lambda key=key: _whole(file)[key]) for key, shape in shapes.items()}
+    tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    return {key: Stored(tuple(value.shape), partial(_same, value)) for key, value in tensors.items()}
 
 
-_lock = threading.Lock()
-_last: tuple[tuple[Path, int], dict[str, Any]] | None = None
-
-
-def _whole(file: Path) -> dict[str, Any]:
-    """Return all tensors of a file that cannot be mapped; the last one asked for is kept."""
-    import torch
-
-    global _last  # noqa: PLW0603
-    name = (file, file.stat().st_mtime_ns)
-    with _lock:
-        if _last is None or _last[0] != name:
-            _last = None
-            _last = name, torch.load(file, map_location="cpu", weights_only=True)
-        return _last[1]
-
-
-def forget() -> None:
-    """Let go of the last file that was read whole."""
-    global _last  # noqa: PLW0603
-    with _lock:
-        _last = None
+def _same(tensor: Any) -> Any:
+    return tensor
 
 
 def with_rows(stored: Stored, rows: int) -> Stored:

@@ -13,7 +13,8 @@ _MESSAGE = (
     "{% for c in m['content'] if c['type'] == 'text' %}{{ c['text'] }}{% endfor %}{% endif %}"
 )
 _HEAD = (
-    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}"
+    "{% if messages[0]['role'] == 'system' %}"
+    "{% set system = messages[0]['content'] %}{% set turns = messages[1:] %}"
     "{% else %}{% set system = SYSTEM %}{% set turns = messages %}{% endif %}"
 )
 

@@ -84,7 +84,9 @@ def tower_weights(name: str, folder: Path | None) -> dict[str, Stored]:
         if key.startswith(_PREFIX) and not key.removeprefix(_PREFIX).startswith(_NOT_READ)
     }
     if not tensors:
-        raise ModelLoadError("no vision tower in its weights", where=place, expected=f"keys that begin with {_PREFIX}")
+        raise ModelLoadError(
+            "no vision tower in its weights", where=place, expected=f"keys that begin with {_PREFIX}"
+        )
     return tensors
 
 

@@ -107,7 +107,7 @@ class Vqa2ForConditionalGeneration(LlavaOnevisionForConditionalGeneration):  # t
         tokens = self.model.get_video_features(frames[None], return_dict=True).pooler_output[0]
         newline = tokens[-1:]
         per_frame = tokens[:-1].unflatten(0, (frames.shape[0], -1))
-        return [torch.cat([part.flatten(0, 1), newline]) for part in per_frame.split(counts)]
+        return [torch.cat([part.flatten(0, 1), newline]) for part in torch.split(per_frame, counts)]
 
     def motion_tokens(self, frames: Tensor, counts: list[int]) -> list[Tensor]:
         """Return one token per frame of each video.
@@ -119,7 +119,7 @@ class Vqa2ForConditionalGeneration(LlavaOnevisionForConditionalGeneration):  # t
         Returns:
             Per video (t, D).
         """
-        return [self.slowfast_projector(self.slowfast(clip)) for clip in frames.split(counts)]
+        return [self.slowfast_projector(self.slowfast(clip)) for clip in torch.split(frames, counts)]
 
     def forward(
         self,
@@ -151,11 +151,14 @@ class Vqa2ForConditionalGeneration(LlavaOnevisionForConditionalGeneration):  # t
         if all(value is None for value in given[1:]):
             return super().forward(input_ids=input_ids, **common)
         if input_ids is None or pixel_values_frames is None or pixel_values_motion is None or frame_counts is None:
-            raise InferenceError("an input is missing", where="VQA²", expected=", ".join(("input_ids", *MOTION_INPUTS)))
+            raise InferenceError(
+                "an input is missing", where="VQA²", expected=", ".join(("input_ids", *MOTION_INPUTS))
+            )
         keys, counts = frame_counts.T.tolist()
         embeds = self.get_input_embeddings()(input_ids)
-        at_frames, at_motion = (input_ids == i for i in (self.config.video_token_index, self.config.motion_token_index))
+        at_frames = input_ids == self.config.video_token_index
         embeds = _splice(embeds, at_frames, self.frame_tokens(pixel_values_frames, keys))
+        at_motion = input_ids == self.config.motion_token_index
         embeds = _splice(embeds, at_motion, self.motion_tokens(pixel_values_motion, counts))
         return super().forward(inputs_embeds=embeds, **common)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mllmqa.errors import InferenceError, UnknownNameError
-from mllmqa.models.llava_original.processor import IMAGE, VIDEO
+from mllmqa.models.llava_original.processor import VIDEO
 from mllmqa.models.llava_original.templates import template
 from mllmqa.models.vqa2_motion.slowfast import SLOW_STRIDE
 

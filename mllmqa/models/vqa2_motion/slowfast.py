@@ -8,6 +8,7 @@ leaves it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,8 @@ class _Stage(nn.Module):
     def __init__(self, inside: int, outside: int, depth: int, frames: int, stride: int) -> None:
         super().__init__()
         self.res_blocks = nn.ModuleList(
-            _Block(outside if i else inside, outside // 4, outside, frames, 1 if i else stride) for i in range(depth)
+            _Block(outside if i else inside, outside // 4, outside, frames, 1 if i else stride)
+            for i in range(depth)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,5 +159,5 @@ class SlowFast(nn.Sequential):
     def fast(self, frames: Tensor) -> Tensor:
         """Run the fast pathway alone: the same fast features. (B, 3, T, H, W) → (B, 4·width, T, H/32, W/32)."""
         for stage in self:
-            frames = stage.multipathway_blocks[1](frames)
+            frames = cast(_Pathways, stage).multipathway_blocks[1](frames)
         return frames

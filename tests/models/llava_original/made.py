@@ -62,7 +62,9 @@ def bytes_tokenizer(folder: Path) -> int:
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     core.add_special_tokens(special)
     PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>"  # noqa: S106
+        tokenizer_object=core,
+        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106
     ).save_pretrained(folder)
     return len(vocabulary) + len(special)
 

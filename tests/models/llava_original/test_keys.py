@@ -21,7 +21,10 @@ def plan(found: dict[str, Any], wanted: dict[str, Any] = WANTED, **options: Any)
 
 
 def test_a_plan_maps_all_keys_and_lets_a_vocabulary_be_smaller() -> None:
-    assert plan(FOUND) == {"model.language_model.norm.weight": "model.norm.weight", "lm_head.weight": "lm_head.weight"}
+    assert plan(FOUND) == {
+        "model.language_model.norm.weight": "model.norm.weight",
+        "lm_head.weight": "lm_head.weight",
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,12 @@ def test_missing_keys_are_named_as_the_original_names_them() -> None:
 
 @pytest.mark.parametrize(
     ("key", "shape"),
-    [("model.norm.weight", (7,)), ("lm_head.weight", (60, 9)), ("lm_head.weight", (65, 8)), ("lm_head.weight", (64,))],
+    [
+        ("model.norm.weight", (7,)),
+        ("lm_head.weight", (60, 9)),
+        ("lm_head.weight", (65, 8)),
+        ("lm_head.weight", (64,)),
+    ],
 )
 def test_a_wrong_shape_is_named(key: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelLoadError, match=rf"'{key}' has the shape .*expected \["):
@@ -98,7 +106,12 @@ TRUE = {
     },
     "llava-1.6-mistral-7b": {
         **{"model_type": "llava_mistral", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32},
-        **{"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 32000, "image_aspect_ratio": "anyres"},
+        **{
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "vocab_size": 32000,
+            "image_aspect_ratio": "anyres",
+        },
         **{"mm_patch_merge_type": "spatial_unpad", "mm_vision_tower": "openai/clip-vit-large-patch14-336"},
         "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]],
     },
@@ -127,7 +140,8 @@ def original_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         for name, out in (("q", wide), ("k", narrow), ("v", narrow)):
             shapes |= linear(f"{layer}.self_attn.{name}_proj", out, wide, qwen)
         shapes |= linear(f"{layer}.self_attn.o_proj", wide, wide, False)
-        shapes |= linear(f"{layer}.mlp.gate_proj", inner, wide, False) | linear(f"{layer}.mlp.up_proj", inner, wide, False)
+        for name in ("gate_proj", "up_proj"):
+            shapes |= linear(f"{layer}.mlp.{name}", inner, wide, False)
         shapes |= linear(f"{layer}.mlp.down_proj", wide, inner, False)
         shapes |= {f"{layer}.{norm}.weight": (wide,) for norm in ("input_layernorm", "post_attention_layernorm")}
     side, mlp, layers, image = (1152, 4304, 26, 384) if qwen else (1024, 4096, 24, 336)

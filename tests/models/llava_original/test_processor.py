@@ -20,10 +20,14 @@ from tests.conftest import photo_pixels
 from tests.models.llava_original.made import Made, bytes_tokenizer, make, sentencepiece
 
 QUESTIONS = ("How would you rate the quality of this image?", " begins with a space", "Zwölf  Bäume\n日本 <b>")
-VICUNA = "A chat between a curious {0} and an artificial intelligence assistant. The assistant gives helpful, detailed"
-VICUNA += ", and polite answers to the {0}'s questions. "
-LLAVA_2 = "You are a helpful language and vision assistant. You are able to understand the visual content that the "
-LLAVA_2 += "user provides, and assist the user with a variety of tasks using natural language."
+VICUNA = (
+    "A chat between a curious {0} and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the {0}'s questions. "
+)
+LLAVA_2 = (
+    "You are a helpful language and vision assistant. You are able to understand the visual content that the "
+    "user provides, and assist the user with a variety of tasks using natural language."
+)
 
 
 def talk(*texts: str, image: bool = True) -> list[dict[str, Any]]:

@@ -26,7 +26,6 @@ def test_all_forms_give_the_same_tensors(form: str, count: int, tmp_path: Path) 
         assert stored.shape == (3, 4)
         assert torch.equal(stored[...], TENSORS[name])
         assert torch.equal(stored[1:2], TENSORS[name][1:2])
-    shards.forget()
 
 
 def test_safetensors_come_before_bin(tmp_path: Path) -> None:
@@ -51,7 +50,9 @@ def test_a_missing_shard_is_named(form: str, tmp_path: Path) -> None:
         shards.open_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": "../x.safetensors"}}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": "../x.safetensors"}}']
+)
 def test_a_malformed_index_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(ModelLoadError, match=r"model\.safetensors\.index\.json"):
