@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mllmqa.errors import InferenceError, ModelLoadError, UnknownNameError
+from mllmqa.media import parse_view
 from mllmqa.models.base import Clip, ModelInfo, Request
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.presets import presets
@@ -228,6 +229,13 @@ def test_a_picture_is_a_video_of_one_key_frame_repeated_four_times(loaded: tuple
     as_video = inputs(processor, (np.stack([picture]), {"fps": 1000.0, "frames_indices": [0]}))
     with torch.inference_mode():
         assert torch.equal(model(**encoded).logits, model(**as_video).logits)
+
+
+def test_frames_that_the_view_has_resized_are_the_same_input(loaded: tuple[Any, Any]) -> None:
+    frames, metadata = video(8)
+    small = np.stack([view for frame in frames for view in parse_view("resize:24x24")(frame)])
+    large, made = inputs(loaded[1], (frames, metadata)), inputs(loaded[1], (small, metadata))
+    assert torch.equal(large["pixel_values_motion"], made["pixel_values_motion"])
 
 
 def test_prompts_and_videos_that_do_not_fit(loaded: tuple[Any, Any]) -> None:

@@ -120,7 +120,7 @@ class Vqa2Processor:
         """Make model inputs.
 
         Args:
-            images: One list with one picture per text: a video of one key frame, repeated four times.
+            images: One list with one picture per text: one key frame, repeated four times for the motion.
             text: Prompts.
             videos: Instead: all frames of one video per text, (T, H, W, 3) uint8.
             video_metadata: Per video ``fps`` and ``frames_indices`` at that rate.
@@ -140,30 +140,37 @@ class Vqa2Processor:
         clips, rates = _clips(images, videos, video_metadata)
         if len(clips) != len(texts):
             raise InferenceError(f"{len(clips)} videos or pictures for {len(texts)} prompts", where="VQA²")
-        pixels = [self._pixels(clip, arguments.get("input_data_format")) for clip in clips]
-        keys = [key_frames(len(clip), rate) for clip, rate in zip(clips, rates, strict=True)]
+        keys = [list(key_frames(len(clip), rate)) for clip, rate in zip(clips, rates, strict=True)]
         motion = [motion_frames(len(clip)) for clip in clips]
-        expanded = [self.expand(t, len(k), len(m)) for t, k, m in zip(texts, keys, motion, strict=True)]
-        encoded = self.tokenizer(
-            expanded,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-            add_special_tokens=arguments.get("add_special_tokens", False),
-        )
+        encoded = self._encoded(texts, keys, motion, special=arguments.get("add_special_tokens", False))
+        pixels = [self._pixels(clip, arguments.get("input_data_format")) for clip in clips]
         return BatchFeature(
             {
-                "input_ids": encoded["input_ids"],
-                "attention_mask": encoded["attention_mask"],
-                "pixel_values_frames": torch.cat([p[list(k)] for p, k in zip(pixels, keys, strict=True)]),
-                "pixel_values_motion": torch.cat([p[m] for p, m in zip(pixels, motion, strict=True)]),
+                **encoded,
+                "pixel_values_frames": _chosen(pixels, keys),
+                "pixel_values_motion": _chosen(pixels, motion),
                 "frame_counts": torch.tensor([[len(k), len(m)] for k, m in zip(keys, motion, strict=True)]),
             }
         )
 
+    def _encoded(
+        self, texts: list[str], keys: list[list[int]], motion: list[list[int]], *, special: bool
+    ) -> dict[str, Any]:
+        expanded = [self.expand(t, len(k), len(m)) for t, k, m in zip(texts, keys, motion, strict=True)]
+        encoded = self.tokenizer(
+            expanded, padding=True, padding_side="left", return_tensors="pt", add_special_tokens=special
+        )
+        return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
     def _pixels(self, frames: Any, layout: str | None) -> Any:
         made = self.image_processor(list(frames), return_tensors="pt", input_data_format=layout)
         return made["pixel_values"]
+
+
+def _chosen(pixels: list[Any], numbers: list[list[int]]) -> Any:
+    import torch
+
+    return torch.cat([clip[some] for clip, some in zip(pixels, numbers, strict=True)])
 
 
 def _clips(images: Any, videos: Any, metadata: Any) -> tuple[list[Any], list[float]]:
