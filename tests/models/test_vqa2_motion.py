@@ -216,6 +216,9 @@ def test_scorers_are_asked_without_the_announcement(published: Published) -> Non
     _, processor = load_motion(published.folder, torch.float32, widths=WIDTHS, layout="scorer")
     text = text_of(processor)
     assert "<|im_start|>user\n<video><motion>How good?<|im_end|>\n<|im_start|>assistant\n" in text
+    messages = [{"role": "user", "content": [{"type": "video"}]}]
+    other = processor.apply_chat_template(messages, layout="assistant", tokenize=False)
+    assert "You will receive" in other and "You will receive" not in text
     with pytest.raises(UnknownNameError, match="assistant"):
         chat_template("judge")
 
@@ -318,12 +321,13 @@ def test_the_assistants_inference_code_repeats_the_motion_tokens(loaded: tuple[A
 def test_the_back_end_asks_it_about_videos(loaded: tuple[Any, Any]) -> None:
     model, processor = loaded
     info = ModelInfo("vqa2", None, None, None, "float32", "cpu")
-    backend = HFBackend(model, processor, presets()["generic"], info)
+    backend = HFBackend(model, processor, presets()["vqa2-ugc-scorer"], info)
     assert backend.native_video
     frames, metadata = video(9)
     times = tuple(i / 1000 for i in metadata["frames_indices"])
     prompt = render(load("score/quality"), medium="video")
     request = Request(prompt, tuple(frames), Clip(times, times[-1]))
+    assert "<video><motion>How would you rate" in backend.text(request)
     answer = backend.generate([request], max_new_tokens=3)[0]
     assert answer == backend.generate([request], max_new_tokens=3)[0]
 

@@ -86,9 +86,14 @@ class Vqa2Processor:
         self.chat_template = chat_template(layout)
         self.repeat_motion = repeat_motion
 
-    def apply_chat_template(self, messages: Any, **arguments: Any) -> Any:
-        """Return the text of a talk, with placeholders."""
-        return self.tokenizer.apply_chat_template(messages, chat_template=self.chat_template, **arguments)
+    def apply_chat_template(self, messages: Any, *, layout: str | None = None, **arguments: Any) -> Any:
+        """Return the text of a talk, with placeholders; ``layout`` takes the place of the processor's own.
+
+        Raises:
+            UnknownNameError: No such layout.
+        """
+        chosen = chat_template(layout) if layout else self.chat_template
+        return self.tokenizer.apply_chat_template(messages, chat_template=chosen, **arguments)
 
     def expand(self, text: str, keys: int, frames: int) -> str:
         """Fill in the counts and repeat the placeholders.

@@ -196,3 +196,29 @@ def test_a_motion_branch_is_sent_to_its_own_loader(tmp_path: Path) -> None:
     write(made.folder, tensors)
     with pytest.raises(ModelLoadError, match="vqa2_motion"):
         load_original(made.folder, torch.float32)
+
+
+# ---------------------------------------------------------------------------------- the layer that is read
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("llava", 2), ("llava_onevision", 2)])
+def test_features_come_from_the_layer_that_the_original_reads(kind: str, layers: int, tmp_path: Path) -> None:
+    # CLIP: the last but one of three, without class token. SigLIP: the last of those left, before the last norm.
+    model, processor = load_original(make(kind, tmp_path / "m").folder, torch.float32)
+    encoded, tower = inputs(processor), model.model.vision_tower
+    pixels = encoded["pixel_values"]
+    with torch.inference_mode():
+        state = tower.embeddings(pixels.flatten(0, -4))
+        state = state if kind == "llava_onevision" else tower.pre_layrnorm(state)
+        for layer in tower.encoder.layers[:layers]:
+            out = layer(state, attention_mask=None)
+            state = out if isinstance(out, torch.Tensor) else out[0]
+        state = state if kind == "llava_onevision" else state[:, 1:]
+        expected = model.model.multi_modal_projector(state)
+        if kind == "llava":
+            found = model.model.get_image_features(pixels, return_dict=True).pooler_output[0]
+            torch.testing.assert_close(found, expected[0], atol=1e-5, rtol=0)
+        else:
+            sizes = encoded["image_sizes"]
+            found = model.model.get_image_features(pixels, sizes, return_dict=True).pooler_output[0]
+            torch.testing.assert_close(found[:9], expected[0], atol=1e-5, rtol=0)
