@@ -41,11 +41,13 @@ def _root(
 
 
 def _register() -> None:
-    from mllmqa.cli.models import list_models
+    from mllmqa.cli.convert import convert_model
+    from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
 
     app.command("score")(score)
-    app.command("models")(list_models)
+    app.add_typer(models, name="models")
+    app.command("convert")(convert_model)
 
 
 _register()

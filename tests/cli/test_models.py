@@ -64,3 +64,29 @@ def test_every_listed_name_can_be_resolved(listed: Callable[..., str]) -> None:
     for line in listed("--json").splitlines():
         name = json.loads(line)["name"]
         assert resolve(name).preset.name == name
+
+
+def test_show_tells_how_a_model_is_asked(listed: Callable[..., str]) -> None:
+    shown = listed("show", "one-align-eval", columns=160)
+    assert (
+        r"USER: How would you rate the quality of this image?\n<image> ASSISTANT: The quality of the image is"
+        in shown
+    )
+    assert "KonIQ-10k: SRCC 0.941, PLCC 0.95 (Q-Align, table 7)" in shown
+    record = json.loads(listed("show", "one-align-eval", "--json"))
+    assert record["extends"] == "one-align"
+    assert record["prompts"] == presets()["one-align-eval"].prompt_texts()
+
+
+def test_every_preset_can_be_shown(listed: Callable[..., str]) -> None:
+    for name, preset in presets().items():
+        record = json.loads(listed("show", name, "--json"))
+        assert list(record["prompts"]) == list(preset.aspects)
+
+
+def test_show_offers_the_nearest_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["mllmqa", "models", "show", "one-aling"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "did you mean 'one-align'?" in capsys.readouterr().err

@@ -241,7 +241,7 @@ def test_per_frame_rows(run: Run, tmp_path: Path) -> None:
     assert [row.split("  ")[-1].strip() for row in rows[2:]] == ["at 0.000 s", "at 0.200 s", "at 0.400 s"]
 
 
-@pytest.mark.parametrize("command", [[], ["score"], ["models"]])
+@pytest.mark.parametrize("command", [[], ["score"], ["models"], ["models", "show"], ["convert"]])
 def test_help_is_as_committed(command: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     golden = GOLDEN / f"help{'-'.join(['', *command])}.txt"

@@ -95,3 +95,34 @@ def test_malformed_presets_name_file_and_field(
         assert "nano.yaml" in str(caught.value)
     finally:
         presets.presets.cache_clear()
+
+
+def test_a_preset_states_only_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = presets.presets()
+    base, variant = known["one-align"], known["one-align-compat"]
+    changed = {f for f in presets.Preset.model_fields if getattr(base, f) != getattr(variant, f)}
+    assert changed == {"name", "extends", "title", "family_default", "aspects", "published", "notes"}
+    (tmp_path / "a.yaml").write_text("name: a\nextends: b\n")
+    (tmp_path / "b.yaml").write_text("name: b\nextends: a\n")
+    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    presets.presets.cache_clear()
+    try:
+        with pytest.raises(ModelLoadError, match="extends 'b'"):
+            presets.presets()
+    finally:
+        presets.presets.cache_clear()
+
+
+def test_a_folder_of_a_known_family_is_asked_like_its_default() -> None:
+    generic = presets.presets()[presets.GENERIC_PRESET]
+    fitted = generic.fitted("mplug_owl2", 448)
+    assert (fitted.name, fitted.view) == ("one-align", "pad-square:448")
+    assert generic.fitted("llava", None) == generic
+    assert presets.presets()["nano"].fitted("llava", None).name == "nano"
+    with pytest.raises(ModelLoadError, match="family qwen3_vl"):
+        presets.presets()["one-align"].fitted("qwen3_vl", None)
+
+
+def test_a_layout_is_filled_once() -> None:
+    filled = presets.lay_out("Q: {question}\n{media}", question="{media} {x}?", media="<image>")
+    assert filled == "Q: {media} {x}?\n<image>"

@@ -30,7 +30,7 @@ from transformers import (  # noqa: E402
 from mllmqa.models.nano import register  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.vision import NanoVisionModel  # noqa: E402
-from mllmqa.models.presets import MARKER_FILE  # noqa: E402
+from mllmqa.models.presets import write_marker  # noqa: E402
 
 PAD, BOS, EOS, IMAGE = "<pad>", "<s>", "</s>", "<image>"
 
@@ -157,7 +157,7 @@ def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder
     }
     model.save_pretrained(folder, state_dict=half)
     processor.save_pretrained(folder)
-    (folder / MARKER_FILE).write_text(json.dumps({"preset": "nano"}) + "\n")
+    write_marker(folder, "nano")
     (folder / "model.safetensors").chmod(0o644)  # saved for the owner only
     path = folder / "config.json"
     config = json.loads(path.read_text())

@@ -1,0 +1,29 @@
+"""``mllmqa convert``: a clean copy of a published checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert_model(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="Name, folder or hub id; see `mllmqa models`.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder to be made.")],
+    dtype: Annotated[str, typer.Option(help="stored | float32 | bfloat16 | float16")] = "stored",
+    revision: Annotated[str | None, typer.Option(help="Revision on the hub.")] = None,
+) -> None:
+    """Write a copy of a model that stock transformers loads: safetensors, no remote code."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from mllmqa.convert import convert
+
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+    made = convert(source, destination, dtype=dtype, revision=revision)
+    print(
+        f"{made.folder}: {made.parameters:,} parameters in {made.dtype}, {made.size_bytes:,} bytes, "
+        f"preset {made.preset or 'none'}"
+    )
