@@ -91,7 +91,7 @@ def load(
 
         found = anchors_for(source.preset, anchors)
     bits = Quantization.of(quantize) if isinstance(quantize, str) else quantize
-    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, compiled=options.compiled)
+    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, options=options)
     if found is None:
         return Scorer(backend, backend.preset)
     return AnchoredScorer(backend, backend.preset, found)

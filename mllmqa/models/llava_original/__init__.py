@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mllmqa.models.llava_original.config import is_original
-from mllmqa.models.llava_original.load import convert_original, load_original
+from mllmqa.models.llava_original.load import load_original, open_original, stored_dtype
 
-__all__ = ["convert_original", "is_original", "load_original"]
+__all__ = ["is_original", "load_original", "open_original", "stored_dtype"]

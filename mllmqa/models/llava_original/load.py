@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
+from mllmqa.errors import MllmqaError, ModelLoadError
 from mllmqa.models.llava_original import keys, shards
 from mllmqa.models.llava_original.config import Family, convert, family_of, is_original
 from mllmqa.models.llava_original.processor import build_processor, load_tokenizer
@@ -233,39 +232,6 @@ def _settle(model: Any, opened: Opened) -> None:
     stored, rows = int(opened.original["vocab_size"]), opened.config.text_config.vocab_size
     if rows > stored:
         settings.suppress_tokens = list(range(stored, rows))
-
-
-def convert_original(
-    src: Path | str, dst: Path | str, *, vision_tower: Path | str | None = None, template: str | None = None
-) -> Path:
-    """Write a checkpoint anew so that ``AutoModelForImageTextToText.from_pretrained`` loads it.
-
-    Args:
-        src: The original checkpoint.
-        dst: The new folder; must not exist, or be empty.
-        vision_tower: See :func:`open_original`.
-        template: See :func:`open_original`.
-
-    Returns:
-        ``dst``, with config.json, model*.safetensors and the processor, in the stored dtype.
-
-    Raises:
-        UsageError: ``dst`` is not empty.
-        ModelLoadError: See :func:`load_original`.
-    """
-    target = Path(dst)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError("exists already", where=target, expected="a new or empty folder")
-    model, processor = load_original(src, stored_dtype(Path(src)), vision_tower=vision_tower, template=template)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
-        fresh = Path(work) / "model"
-        model.save_pretrained(fresh)
-        processor.save_pretrained(fresh)
-        if target.exists():
-            target.rmdir()
-        fresh.rename(target)
-    return target
 
 
 def stored_dtype(folder: Path) -> Any:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from mllmqa.convert import convert
 from mllmqa.errors import ModelLoadError, UsageError
-from mllmqa.models.llava_original import convert_original, is_original, load_original
+from mllmqa.models.llava_original import is_original, load_original
 from mllmqa.models.torchvision_shim import ensure_torchvision
 from tests.conftest import photo_pixels
 from tests.models.llava_original.made import KINDS, Made, make, original_tensors, write
@@ -62,7 +63,7 @@ def test_sharded_checkpoints(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_converted_folder_is_loaded_by_transformers_alone(kind: str, tmp_path: Path) -> None:
     made = make(kind, tmp_path / "m")
-    folder = convert_original(made.folder, tmp_path / "converted")
+    folder = convert(str(made.folder), tmp_path / "converted").folder
     ensure_torchvision()
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
 
@@ -83,12 +84,12 @@ def test_conversion_keeps_the_dtype_and_needs_an_empty_place(tmp_path: Path) -> 
     made = make("llava", tmp_path / "m")
     half = {name: value.half() for name, value in original_tensors(made.source, made.rows).items()}
     write(made.folder, half)
-    folder = convert_original(made.folder, tmp_path / "deep" / "er")
+    folder = convert(str(made.folder), tmp_path / "deep" / "er").folder
     from safetensors.torch import load_file
 
     assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.float16}
     with pytest.raises(UsageError, match="exists already"):
-        convert_original(made.folder, folder)
+        convert(str(made.folder), folder)
 
 
 def test_a_grown_vocabulary_changes_no_logit_and_is_never_written(tmp_path: Path) -> None:
