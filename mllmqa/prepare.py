@@ -166,7 +166,7 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
     decided = {
         "model": identity,
         "preset": preset.model_dump(),
-        "levels": prompts.level_scale().model_dump(),
+        "levels": prompts.word_scale(preset.words).model_dump(),
         "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
         "seed": VIEW_SEED,
         "versions": [__version__, *(version(name) for name in ("transformers", "pillow", "av", "numpy"))],

@@ -127,7 +127,7 @@ def load(prompt_id: str) -> PromptFile:
 
 @cache
 def word_scale(name: str) -> LevelFile:
-    """Return the words and values of ``prompts/NAME.yaml``: ``levels`` or ``comparison``.
+    """Return the words and values of ``prompts/NAME.yaml``, e.g. ``levels`` or ``comparison``.
 
     Raises:
         UnknownNameError: No such file.

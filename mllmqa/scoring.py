@@ -123,7 +123,7 @@ class Scorer:
     def __init__(self, backend: Backend, preset: Preset) -> None:
         self.backend = backend
         self.preset = preset
-        self.scale = prompts.level_scale()
+        self.scale = prompts.word_scale(preset.words)
 
     @overload
     def score(self, source: Source, options: ScoreOptions | None = ...) -> Score: ...

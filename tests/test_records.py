@@ -45,6 +45,15 @@ def test_a_score_as_a_row() -> None:
     }  # fmt: skip
 
 
+def test_other_words_stand_best_first_in_the_columns_of_the_levels() -> None:
+    words = prompts.word_scale("levels-vqa2").words
+    assert words == ("high", "good", "fair", "poor", "low")
+    levels = dict(zip(words, (0.4, 0.3, 0.2, 0.1, 0.0), strict=True))
+    row = flat(scored("a.png", 4.0).model_copy(update={"levels": levels}))
+    assert [row[f"p_{word}"] for word in prompts.level_scale().words] == [0.4, 0.3, 0.2, 0.1, 0.0]
+    assert list(row) == columns()
+
+
 def test_an_anchored_score_as_a_row_has_the_score_that_does_not_saturate() -> None:
     made = Anchored(
         preferences=(1.0, 0.9), score=1.25, standard_error=0.5, published_100=100, anchors_sha256="0",

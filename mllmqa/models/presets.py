@@ -114,6 +114,8 @@ class Preset(_Strict):
     parameters: str
     aspects: dict[str, str]
     """Aspect → prompt id."""
+    words: str = "levels"
+    """Scale of the answer words (:func:`mllmqa.prompts.word_scale`), on 1..5."""
     view: str
     """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
     views: tuple[str, ...] | None = None
