@@ -42,7 +42,9 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
         return row
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
     row.update(value=result.value, std=result.std, coverage=result.coverage)
-    row.update({f"p_{level}": p for level, p in zip(prompts.level_scale().words, result.levels.values(), strict=False)})
+    row.update(
+        {f"p_{level}": p for level, p in zip(prompts.level_scale().words, result.levels.values(), strict=False)}
+    )
     if result.anchored:
         row.update(map_score=result.anchored.score, map_standard_error=result.anchored.standard_error)
     row["n_frames_used"] = len(result.provenance.timestamps_s) or None
