@@ -79,6 +79,7 @@ class Plan:
     aspect: str
     rule: media.FrameRule
     view: media.View
+    video_view: media.View
     video_mode: Literal["native", "images", "per-frame"]
     per_frame: bool
     decoder: str
@@ -140,13 +141,13 @@ def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: Scor
     video_prompt = image_prompt if mode == "per-frame" else prompts.render(prompt, medium="video")
     rule = media.parse_rule(options.frames or preset.video.frames)
     view = media.parse_view(options.view or preset.view)
+    video_view = media.parse_view(options.view or preset.video.view or preset.view)
     if preset.views is not None and view.name not in preset.views:
         raise UsageError(f"{info.model} cannot take the view {view.name}", expected=" | ".join(preset.views))
-    spec = _spec(
-        preset, info, [mode, rule.name, options.per_frame, options.decoder, view, image_prompt, video_prompt]
-    )
+    chosen = [mode, rule.name, options.per_frame, options.decoder, view, video_view, image_prompt, video_prompt]
+    spec = _spec(preset, info, chosen)
     return Plan(
-        preset, info, options.aspect, rule, view, mode, options.per_frame, options.decoder,
+        preset, info, options.aspect, rule, view, video_view, mode, options.per_frame, options.decoder,
         image_prompt, video_prompt, spec,
     )  # fmt: skip
 
@@ -220,15 +221,16 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     times: list[float] = []
     size = 0
     step = max(1, CHUNK_BYTES // (3 * opened.info.width * opened.info.height))
+    view_of = plan.video_view
     for start in range(0, len(wanted), step):
         chunk = wanted[start : start + step]
-        shown = media.decode_frames(opened, chunk, decoder=plan.decoder, background=plan.view.pad_color)
-        views += [tuple(image.copy() for image in plan.view(frame, rng)) for frame in shown.frames_THWC]
+        shown = media.decode_frames(opened, chunk, decoder=plan.decoder, background=view_of.pad_color)
+        views += [tuple(image.copy() for image in view_of(frame, rng)) for frame in shown.frames_THWC]
         times += shown.timestamps_s
         size += sum(image.nbytes for view in views[start:] for image in view)
         if size > MAX_VIEW_BYTES:
             raise MediaLimitError(
-                f"the frame rule {plan.rule.name} takes {len(wanted)} frames, too many for {plan.view.name}",
+                f"the frame rule {plan.rule.name} takes {len(wanted)} frames, too many for {view_of.name}",
                 where=name,
                 expected=f"views of at most {MAX_VIEW_BYTES >> 20} MiB in total",
                 hint="use a rule with fewer frames, e.g. --frames uniform:32",
@@ -250,7 +252,7 @@ def _joint_request(views: list[tuple[ImageHWC, ...]], clip: Clip, plan: Plan) ->
     if plan.video_mode == "images":
         return Request(plan.video_prompt, tuple(image for view in views for image in view))
     if any(len(view) != 1 for view in views):
-        raise UsageError(f"the view {plan.view.name} cuts frames into parts, which a video input cannot take")
+        raise UsageError(f"the view {plan.video_view.name} cuts frames into parts, which a video input cannot take")
     return Request(plan.video_prompt, tuple(view[0] for view in views), clip)
 
 
@@ -270,7 +272,7 @@ def _provenance(plan: Plan, shown: media.Frames, *, video: bool) -> Provenance:
         preset=plan.preset.name,
         prompt_id=prompt.id,
         prompt_sha256=prompt.sha256,
-        view=plan.view.name,
+        view=(plan.video_view if video else plan.view).name,
         frame_rule=plan.rule.name if video else None,
         video_mode=mode if video else None,
         decoder=shown.decoder,

@@ -71,6 +71,9 @@ class Provenance(Record):
     image_processor: str | None = None
     """Class that resizes and normalises the views for the model."""
     quantization: str | None = None
+    """Method and what is left in full precision; None: nothing is quantised."""
+    adapter_sha256: str | None = None
+    """Of the LoRA adapter's weights and configuration; None: no adapter."""
     torch_version: str
     transformers_version: str
 

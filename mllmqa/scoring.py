@@ -23,6 +23,7 @@ from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
 from mllmqa.models.load import load_backend
 from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
+from mllmqa.models.quantize import Quantization
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Distribution, FrameScore, Score, Unscored
 
@@ -54,21 +55,36 @@ class Input:
 
 
 def load(
-    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    quantize: str | Quantization | None = None,
+    base: str | None = None,
+    compiled: bool = False,
 ) -> Scorer:
     """Load a scorer.
 
     Args:
-        model: Preset name (``mllmqa models``), folder, or hub id.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        model: Preset name (``mllmqa models``), folder, or hub id; a folder with ``adapter_config.json`` is
+            put on its base.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``balanced`` (layers over all GPUs).
         dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
         revision: Hub revision.
+        quantize: ``8bit`` or ``4bit``: bitsandbytes on the language model, the vision tower stays in
+            ``dtype``; a :class:`~mllmqa.models.quantize.Quantization` says more; None: full precision.
+        base: Model under an adapter; default: the one that the adapter names.
+        compiled: Use torch.compile; the first batches are slow.
 
     Raises:
-        UsageError: Unknown model, device or dtype.
+        UsageError: Unknown model, device, dtype or quantisation.
+        MissingExtraError: A package that this needs is not installed.
         ModelLoadError: The model's files cannot be loaded.
     """
-    backend = load_backend(resolve(model, revision), device=device, dtype=dtype)
+    wanted = Quantization.of(quantize) if isinstance(quantize, str) else quantize
+    source = resolve(model, revision, base)
+    backend = load_backend(source, device=device, dtype=dtype, quantization=wanted, compiled=compiled)
     return Scorer(backend, backend.preset)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from mllmqa.models.torchvision_shim import ensure_torchvision
 
-FAMILIES = ("llava", "llava_next", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "internvl")
-NEEDS_TORCHVISION = frozenset({"llava_onevision", "qwen2_5_vl", "qwen3_vl", "internvl"})
+FAMILIES = ("llava", "llava_next", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "internvl")
+NEEDS_TORCHVISION = frozenset({"llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "internvl"})
 NATIVE_VIDEO = NEEDS_TORCHVISION  # the processors of the others ignore videos= without a word
 
 LEVELS = (" excellent", " good", " fair", " poor", " bad")
@@ -34,6 +34,7 @@ _NAMED_TOKENS = {
     "llava_onevision": {"image_token": "<image>", "video_token": "<video>"},
     "qwen2_5_vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
     "qwen3_vl": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
+    "qwen3_5": {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"},
     "internvl": {"start_image_token": "<img>", "end_image_token": "</img>"}
     | {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"},
 }
@@ -61,6 +62,10 @@ def _chatml(start: str, parts: str, image: str = "", video: str = "") -> str:
 
 _VISION = "<|vision_start|><|{}_pad|><|vision_end|>"
 _QWEN = _chatml("{{ '\\n' }}", _IN_ORDER, _VISION.format("image"), _VISION.format("video"))
+_THINKING = (
+    "{% if add_generation_prompt %}{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\\n\\n</think>\\n\\n' }}{% else %}{{ '<think>\\n' }}{% endif %}{% endif %}"
+)
 TEMPLATES = {
     "llava": "{% for m in messages %}{{ m['role'].upper() }}: " + _MEDIA_FIRST + "{{ ' ' }}{% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}",
@@ -69,12 +74,19 @@ TEMPLATES = {
     "llava_onevision": _chatml(" ", _MEDIA_FIRST),
     "qwen2_5_vl": _QWEN,
     "qwen3_vl": _QWEN,
+    "qwen3_5": _QWEN + _THINKING,
     "internvl": _chatml("{{ '\\n' }}", _IN_ORDER, "{{ '<IMG_CONTEXT>\\n' }}", "{{ '<video>\\n' }}"),
 }
 
 
 def build(
-    family: str, folder: Path, *, seed: int = 0, padding_side: str = "left", split_levels: bool = False
+    family: str,
+    folder: Path,
+    *,
+    seed: int = 0,
+    padding_side: str = "left",
+    split_levels: bool = False,
+    width: int = 32,
 ) -> Path:
     """Save a random checkpoint of ``family`` with its processor under ``folder`` and return the folder.
 
@@ -84,6 +96,7 @@ def build(
         seed: Seed of the weights; the global generator of torch is left as it was.
         padding_side: Padding side that the tokenizer is saved with.
         split_levels: Let the tokenizer break :data:`SPLIT_LEVEL` into several tokens.
+        width: Of the language model; bitsandbytes' 4-bit kernels for the CPU want a multiple of 64.
     """
     ensure_torchvision()
     import torch
@@ -91,6 +104,7 @@ def build(
 
     tokenizer = _tokenizer(family, padding_side=padding_side, split_levels=split_levels)
     fields, processor = _BUILDERS[family](tokenizer, {"chat_template": TEMPLATES[family]})
+    _widen(fields, width)
     config = AutoConfig.for_model(family, **fields, tie_word_embeddings=False)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -101,6 +115,14 @@ def build(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def _widen(fields: dict[str, Any], width: int) -> None:
+    """Set the width of the language model, and of the vision tower's output where the family states it."""
+    fields["text_config"] |= {"hidden_size": width, "intermediate_size": 2 * width}
+    fields["text_config"] |= {"num_attention_heads": width // 8, "num_key_value_heads": width // 16}
+    if "out_hidden_size" in fields["vision_config"]:
+        fields["vision_config"]["out_hidden_size"] = width
 
 
 def _tokenizer(family: str, *, padding_side: str, split_levels: bool) -> Any:
@@ -225,6 +247,17 @@ def _qwen3_vl(tokenizer: Any, template: dict[str, str]) -> Built:
     return config, t.Qwen3VLProcessor(images, tokenizer, videos, **template)
 
 
+def _qwen3_5(tokenizer: Any, template: dict[str, str]) -> Built:
+    """Three of four layers have linear attention, as in the published sizes."""
+    config, processor = _qwen3_vl(tokenizer, template)
+    del config["vision_config"]["deepstack_visual_indexes"]
+    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
+    linear |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    config["text_config"] |= linear | {"num_hidden_layers": 4, "head_dim": 16}
+    config["text_config"]["rope_parameters"] |= {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5}
+    return config, processor
+
+
 def _internvl(tokenizer: Any, template: dict[str, str]) -> Built:
     import transformers as t
 
@@ -245,5 +278,6 @@ _BUILDERS: dict[str, Callable[[Any, dict[str, str]], Built]] = {
     "llava_onevision": _llava_onevision,
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen3_vl": _qwen3_vl,
+    "qwen3_5": _qwen3_5,
     "internvl": _internvl,
 }

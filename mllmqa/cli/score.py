@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +12,6 @@ from mllmqa.errors import UsageError
 if TYPE_CHECKING:
     from mllmqa.resume import Entry
     from mllmqa.schema import Score, Unscored
-    from mllmqa.scoring import Scorer
     from mllmqa.sinks import Sink
 
 _Paths = Annotated[
@@ -45,8 +42,12 @@ def score(
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the file of a run that was stopped.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N inputs.")] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps")] = "auto",
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
+    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
+    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
+    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slow start.")] = False,
     batch_size: Annotated[str, typer.Option(metavar="N|auto", help="Requests per forward pass.")] = "auto",
     workers: Annotated[
         int | None, typer.Option(min=1, max=64, help="Decode threads. Default: one per core.")
@@ -58,6 +59,7 @@ def score(
     Exit code: 0 all scored, 1 some unscored, 2 usage, 130 interrupted.
     """
     from mllmqa.cli.inputs import Wanted
+    from mllmqa.cli.loading import load_model
     from mllmqa.cli.show import Screen
     from mllmqa.prepare import ScoreOptions
 
@@ -74,7 +76,9 @@ def score(
     wanted.check(resume=resume)
 
     output = _Output(chosen, resume)
-    scorer = _load(model, device, dtype)
+    scorer = load_model(
+        model, device=device, dtype=dtype, base=base, compiled=compiled, quantize=quantize, vision=quantize_vision
+    )
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
@@ -133,14 +137,3 @@ def _batch_size(text: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_BATCH):
         raise UsageError(f"--batch-size {text!r}", expected=f"auto or a whole number from 1 to {MAX_BATCH}")
     return int(text)
-
-
-def _load(model: str, device: str, dtype: str) -> Scorer:
-    from transformers.utils.logging import disable_progress_bar
-
-    from mllmqa.scoring import load
-
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
-    if not sys.stderr.isatty():
-        disable_progress_bar()
-    return load(model, device=device, dtype=dtype)

@@ -2,6 +2,7 @@
 
 ==================  ==================================================================================
 ``uniform:N``       centres of N equal parts of the duration; in a clip with fewer frames each once
+``linspace:N``      N frames at equal steps of index, the first and the last among them (Q-ReAlign)
 ``1fps``            the published rule: frame int(fps·i) for i in 0 … int(N/fps)−1; under 1 s the first
 ``fps:X``           X frames per second by time, from the first frame on
 ``tsn:K``           centre frame of each of K equal parts (mmaction2, test)
@@ -16,8 +17,9 @@
 ==================  ==================================================================================
 
 Rules of the tsn and segments kind may run past the end; they then go on from the start (index modulo N), as
-the originals do, so they can repeat frames and are not always ascending. Of the other rules only ``1fps``
-repeats frames, as published, in videos of less than one frame per second.
+the originals do, so they can repeat frames and are not always ascending. Of the other rules ``1fps``
+repeats frames, as published, in videos of less than one frame per second, and ``linspace`` in clips of fewer
+than N frames.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ MAX_FRAMES = 100_000
 
 RULES = (
     "uniform:N",
+    "linspace:N",
     "1fps",
     "fps:X",
     "tsn:K",
@@ -118,7 +121,7 @@ def parse_rule(text: str) -> FrameRule:
     bare = not values and ":" not in text
     if bare and kind in ("1fps", "keyframes", "all"):
         return FrameRule(kind, kind)
-    if kind in ("uniform", "keyframes") and re.fullmatch(r"[1-9]\d{0,5}", values):
+    if kind in ("uniform", "linspace", "keyframes") and re.fullmatch(r"[1-9]\d{0,5}", values):
         return FrameRule(f"{kind}:{values}", kind, (int(values),))
     if kind == "fps" and re.fullmatch(r"\d{1,4}(\.\d{1,6})?", values) and float(values) > 0:
         return FrameRule(f"fps:{float(values):g}", kind, (float(values),))
@@ -133,6 +136,11 @@ def parse_rule(text: str) -> FrameRule:
         short = kind == "tsn" and length == step == 1
         return FrameRule(f"tsn:{clips}" if short else f"{kind}:{values}", kind, (clips, length, step))
     raise UnknownNameError(f"no frame rule is called {text!r}", expected="one of " + ", ".join(RULES))
+
+
+def linspace(index: VideoIndex, n: float) -> Numbers:
+    """Return n frame numbers at equal steps from the first to the last, rounded half to even."""
+    return np.rint(np.linspace(0, len(index) - 1, int(n))).astype(np.int64)
 
 
 def uniform(index: VideoIndex, n: float) -> Numbers:
@@ -181,6 +189,7 @@ def _shown_at(index: VideoIndex, times_s: NDArray[np.float64]) -> Numbers:
 
 _OF_INDEX: dict[str, Callable[..., Numbers]] = {
     "uniform": uniform,
+    "linspace": linspace,
     "1fps": one_per_second,
     "fps": by_rate,
     "keyframes": key_frames,

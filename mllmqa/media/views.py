@@ -5,6 +5,7 @@
 ``pad-square:N``       padded to a square with CLIP's mean colour, then N×N (Q-Align)
 ``resize:N``           short side N, aspect kept
 ``resize:WxH``         W×H, aspect ignored
+``fit:N``              long side at most N, never enlarged (Q-ReAlign's frames)
 ``center-crop:N``      N×N from the centre; a smaller frame is first enlarged to short side N
 ``random-crop:N``      N×N from a random place; needs a Generator
 ``fragments:GxF``      G×G patches of F×F raw pixels, one from the centre of every cell of a G×G grid, side
@@ -34,6 +35,7 @@ VIEWS = (
     "pad-square:N",
     "resize:N",
     "resize:WxH",
+    "fit:N",
     "center-crop:N",
     "random-crop:N",
     "fragments:GxF",
@@ -82,6 +84,8 @@ class View:
         if self.kind == "resize":
             one = len(self.numbers) == 1
             return [resize_short(frame_HWC, *self.numbers) if one else resize(frame_HWC, *self.numbers)]
+        if self.kind == "fit":
+            return [fit(frame_HWC, *self.numbers)]
         if self.kind == "fragments":
             return [fragments(frame_HWC, self.numbers[0], self.numbers[1], rng)]
         if self.is_random and rng is None:
@@ -101,7 +105,7 @@ def parse_view(text: str) -> View:
     kind, _, values = text.strip().lower().partition(":")
     if kind == "native" and ":" not in text:
         return View(kind, kind)
-    one = kind in ("pad-square", "resize", "center-crop", "random-crop", "square-tiles")
+    one = kind in ("pad-square", "resize", "fit", "center-crop", "random-crop", "square-tiles")
     two = kind in ("resize", "fragments", "tiles")
     value = r"[1-9]\d{0,4}"
     if (one and re.fullmatch(value, values)) or (two and re.fullmatch(f"{value}x{value}", values)):
@@ -127,6 +131,15 @@ def resize_short(frame_HWC: Frame, short_px: int) -> Frame:
     if width <= height:
         return resize(frame_HWC, short_px, max(1, short_px * height // width))
     return resize(frame_HWC, max(1, short_px * width // height), short_px)
+
+
+def fit(frame_HWC: Frame, long_px: int) -> Frame:
+    """Shrink so that the long side has ``long_px`` pixels; both sides are cut to whole numbers, at least 1."""
+    height, width = frame_HWC.shape[:2]
+    factor = long_px / max(height, width)
+    if factor >= 1:
+        return frame_HWC
+    return resize(frame_HWC, max(1, int(width * factor)), max(1, int(height * factor)))
 
 
 def pad_square(frame_HWC: Frame, color: Color) -> Frame:

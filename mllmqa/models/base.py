@@ -73,6 +73,7 @@ class ModelInfo:
     device: str
     image_processor: str | None = None
     quantization: str | None = None
+    adapter_sha256: str | None = None
 
 
 class Backend(Protocol):

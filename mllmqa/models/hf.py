@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mllmqa.errors import InferenceError, MllmqaError, UsageError
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.devices import input_device
 from mllmqa.models.presets import Preset, lay_out
 from mllmqa.prompts import Prompt
 
@@ -166,7 +167,7 @@ class HFBackend:
             raise UsageError("this model has no video input", where=self.info.model)
         if not any(key.startswith("pixel_values") for key in encoded):
             raise InferenceError("its processor returned no pixels for the pictures", where=self.info.model)
-        return encoded.to(self.model.device, dtype=self.model.dtype)
+        return encoded.to(input_device(self.model), dtype=self.model.dtype)
 
     def _clip(self, request: Request) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.

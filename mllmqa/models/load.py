@@ -12,107 +12,98 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
+from mllmqa.models import adapters, quantize
 from mllmqa.models.base import ModelInfo
+from mllmqa.models.devices import BALANCED, DTYPES, device_map, input_device, pick_device, pick_dtype
 from mllmqa.models.presets import ModelSource
+from mllmqa.models.quantize import Quantization
 
 if TYPE_CHECKING:
     from mllmqa.models.hf import HFBackend
 
+__all__ = ["DTYPES", "load_backend", "pick_device"]
+
 log = logging.getLogger(__name__)
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-STORED = "stored"
-"""The dtype of the checkpoint; for conversions."""
 
-
-def load_backend(source: ModelSource, *, device: str = "auto", dtype: str = "auto") -> HFBackend:
+def load_backend(
+    source: ModelSource,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantization: Quantization | None = None,
+    compiled: bool = False,
+) -> HFBackend:
     """Load model and processor.
 
     Args:
         source: From :func:`mllmqa.models.presets.resolve`.
-        device: ``auto`` (cuda, else mps, else cpu) or a torch device string.
-        dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere. Or :data:`STORED`.
+        device: ``auto`` (cuda, else mps, else cpu), a torch device string, or ``balanced``: layers spread
+            over all GPUs.
+        dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere. Or
+            :data:`~mllmqa.models.devices.STORED`.
+        quantization: None: full precision.
+        compiled: Let torch.compile make kernels of the model; the first batches are slow.
 
     Raises:
-        UsageError: Unknown device or dtype.
+        UsageError: Unknown device or dtype, or quantisation of a checkpoint that is quantised already.
+        MissingExtraError: bitsandbytes, accelerate or peft is needed and not installed.
         ModelLoadError: Anything missing, unreadable or inconsistent in the model's files.
     """
-    import torch
-
     from mllmqa.models.hf import HFBackend
 
     where = pick_device(device)
-    kind = _pick_dtype(dtype, where)
-    model, processor, commit = _from_pretrained(source, kind)
-    model.to(where).eval()
+    kind = pick_dtype(dtype, where)
+    model, processor, commit = _from_pretrained(source, kind, where, quantization)
+    how = quantize.describe(model)
+    if how is None and where != BALANCED:
+        model.to(where)
+    model.eval()
+    if source.adapter is not None:
+        model = adapters.attach(model, source.adapter, merge=how is None, where=source.name)
+    if compiled:
+        model.compile(dynamic=True)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
+    folder = Path(source.location)
     info = ModelInfo(
         model=source.name,
         revision=commit,
-        weights_sha256=_sha256(Path(source.location), _WEIGHTS) if source.local else None,
-        settings_sha256=_sha256(Path(source.location), _SETTINGS) if source.local else None,
+        weights_sha256=_sha256(folder, _WEIGHTS) if source.local else None,
+        settings_sha256=_sha256(folder, _SETTINGS) if source.local else None,
         dtype=str(model.dtype).removeprefix("torch."),
-        device=str(torch.device(where).type),
+        device=str(input_device(model).type),
         image_processor=type(processor.image_processor).__name__,
+        quantization=how,
+        adapter_sha256=_sha256(source.adapter, _WEIGHTS | _SETTINGS) if source.adapter else None,
     )
     return HFBackend(model, processor, preset, info)
 
 
-def pick_device(name: str) -> str:
-    """Return a torch device string that exists here.
-
-    Raises:
-        UsageError: Not a device of this machine.
-    """
-    import torch
-
-    if name.startswith("meta"):
-        raise UsageError("the device 'meta' holds no data", expected="auto, cpu, cuda, cuda:N or mps")
-    if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0][:80]})",
-            expected="auto, cpu, cuda, cuda:N or mps",
-        ) from error
-    return name
-
-
-def _pick_dtype(name: str, device: str) -> Any:
-    import torch
-
-    if name == STORED:
-        return "auto"  # what transformers calls it
-    if name not in DTYPES:
-        raise UsageError(f"unknown dtype {name!r}", expected=" | ".join(DTYPES))
-    if name == "auto":
-        return torch.float32 if device == "cpu" else torch.bfloat16
-    return getattr(torch, name)
-
-
-def _from_pretrained(source: ModelSource, dtype: Any) -> tuple[Any, Any, str | None]:
+def _from_pretrained(
+    source: ModelSource, dtype: Any, where: str, quantization: Quantization | None
+) -> tuple[Any, Any, str | None]:
     from mllmqa.models.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
     from mllmqa.models import mplug_owl2, nano
 
     nano.register()
     mplug_owl2.register()
-    where: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
+    hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(source.location, **where)
+        kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
+        if other := _OTHERS.get(kind):
+            raise ModelLoadError(f"its model_type is {kind!r}, {other}", where=source.name)
+        config = AutoConfig.from_pretrained(source.location, **hub)
         original = config.model_type == mplug_owl2.MODEL_TYPE
+        how = _placement(source, config, dtype, where, quantization)
         weights = {} if original else {"use_safetensors": True}
         model, report = AutoModelForImageTextToText.from_pretrained(
-            source.location, dtype=dtype, output_loading_info=True, **weights, **where
+            source.location, dtype=dtype, output_loading_info=True, **weights, **how, **hub
         )
-        processor = _processor(source, where)
+        processor = _processor(source, hub)
     except MllmqaError:
         raise
     except Exception as error:
@@ -123,6 +114,8 @@ def _from_pretrained(source: ModelSource, dtype: Any) -> tuple[Any, Any, str | N
             hint=None if source.local else "if this machine is offline, download the model first",
         ) from error
     _check_keys(source, report, strict=original)
+    if quantization is not None:
+        quantize.check(model, vision=quantization.vision, where=source.name)
     if not getattr(processor, "chat_template", None):
         raise ModelLoadError("its processor has no chat template", where=source.name)
     return model, processor, getattr(model.config, "_commit_hash", None)
@@ -137,6 +130,23 @@ def _processor(source: ModelSource, where: dict[str, Any]) -> Any:
         # It is asked for apart, because video processors have none and refuse the request.
         processor.image_processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **where)
     return processor
+
+
+def _placement(
+    source: ModelSource, config: Any, dtype: Any, where: str, quantization: Quantization | None
+) -> dict[str, Any]:
+    """Return what ``from_pretrained`` is told about devices and quantisation."""
+    stored = getattr(config, "quantization_config", None) is not None
+    if stored or quantization is not None:
+        quantize.require()
+    made: dict[str, Any] = {}
+    if quantization is not None:
+        if stored:
+            raise UsageError("its weights are quantised already", where=source.name, hint="leave out --quantize")
+        skip = quantize.skip_list(quantize.skeleton(config), vision=quantization.vision)
+        made["quantization_config"] = quantize.bnb_config(quantization, skip, dtype)
+    placed = device_map(where, quantized=stored or quantization is not None)
+    return made if placed is None else {**made, "device_map": placed}
 
 
 def _first_sentence(error: Exception) -> str:
@@ -160,6 +170,9 @@ def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) ->
             continue
         raise ModelLoadError(text, where=source.name, expected="weights for every part that config.json names")
 
+
+_OTHERS = {"mplug_owl2_1": "mPLUG-Owl2.1 on Qwen, another architecture than mplug_owl2 on LLaMA, and not supported"}
+"""Families that are easily taken for supported ones."""
 
 _WEIGHTS = frozenset({".safetensors", ".bin"})
 _SETTINGS = frozenset({".json", ".jinja", ".model", ".txt"})

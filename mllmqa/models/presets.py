@@ -6,7 +6,7 @@ import difflib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
+from mllmqa.models.adapters import base_of, is_adapter
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
@@ -40,6 +41,8 @@ class VideoPreset(_Strict):
     frame by itself, distributions averaged; ``auto``: native where the processor has it, else images."""
     frames: str
     """Frame rule (:mod:`mllmqa.media.sample`)."""
+    view: str | None = None
+    """What the model sees of a frame; None: the view of pictures."""
 
 
 class Licence(_Strict):
@@ -136,6 +139,7 @@ class ModelSource:
         location: Local folder, or hub id.
         local: Whether ``location`` is a folder.
         revision: Hub revision, if any.
+        adapter: Folder of a PEFT adapter to put on it, if any.
     """
 
     name: str
@@ -143,6 +147,7 @@ class ModelSource:
     location: str
     local: bool
     revision: str | None = None
+    adapter: Path | None = None
 
 
 @cache
@@ -216,20 +221,31 @@ def write_marker(folder: Path, name: str) -> None:
     (folder / MARKER_FILE).write_text(json.dumps({"preset": name}) + "\n", encoding="utf-8")
 
 
-def resolve(name: str, revision: str | None = None) -> ModelSource:
+def resolve(name: str, revision: str | None = None, base: str | None = None) -> ModelSource:
     """Find what ``--model name`` means: a preset, a local folder, or a hub id (in this order).
+
+    Args:
+        name: As the user wrote it.
+        revision: Hub revision; of the base, where ``name`` is an adapter.
+        base: Model under an adapter; None: the one that its ``adapter_config.json`` names.
 
     Raises:
         UnknownNameError: None of the three.
+        UsageError: ``base`` for what is no adapter, or a revision of the embedded model.
         ModelLoadError: A folder that holds no model.
     """
     known = presets()
+    folder = Path(name).expanduser()
+    is_folder = bool(name) and os.path.isdir(folder)  # noqa: PTH112 - never raises, whatever the name
+    if is_folder and name not in known and is_adapter(folder):
+        return _from_adapter(name, revision, base)
+    if base is not None:
+        raise UsageError("--base is for adapters", where=name, expected="a folder with adapter_config.json")
     if name in known and known[name].weights is not None:
         if revision and str(known[name].weights).startswith("package:"):
             raise UsageError("the model inside the package has no revisions", where=name)
         return _from_preset(known[name], revision)
-    folder = Path(name).expanduser()
-    if name and os.path.isdir(folder):  # noqa: PTH112 - never raises, whatever the name
+    if is_folder:
         return ModelSource(name, _preset_of(folder), str(folder.resolve()), local=True)
     looks_like_path = name.startswith((".", "/", "~")) or folder.is_absolute()
     if _HUB_ID.fullmatch(name) and not looks_like_path:
@@ -251,12 +267,27 @@ def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
     return ModelSource(preset.name, preset, weights, local=False, revision=revision or preset.revision)
 
 
+def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
+    """Resolve the base of an adapter; a marker file beside the adapter says how the two are asked."""
+    folder = Path(name).expanduser().resolve()
+    under = resolve(base or base_of(folder), revision)
+    if under.adapter is not None:
+        raise ModelLoadError("its base is an adapter itself", where=name, expected="a whole model")
+    preset = _marked(folder, under.preset)
+    return replace(under, name=name, preset=preset, adapter=folder)
+
+
 def _preset_of(folder: Path) -> Preset:
     if not (folder / "config.json").is_file():
         raise ModelLoadError("this folder holds no model", where=folder, expected="a config.json in it")
+    return _marked(folder, presets()[GENERIC_PRESET])
+
+
+def _marked(folder: Path, otherwise: Preset) -> Preset:
+    """Return the preset that a folder's marker file names."""
     marker = folder / MARKER_FILE
     if not marker.is_file():
-        return presets()[GENERIC_PRESET]
+        return otherwise
     try:
         name = json.loads(marker.read_text(encoding="utf-8"))["preset"]
         return presets()[name]

@@ -28,7 +28,15 @@ SEEN_ONCE = (
     "keyframes:3",
     "all",
 )
-MAY_REPEAT = ("tsn:1", "tsn:8", "tsn:3x5x2", "tsn-legacy:4x32x2", "segments:3x32x2", "segments:32x1x2")
+MAY_REPEAT = (
+    "linspace:5",
+    "tsn:1",
+    "tsn:8",
+    "tsn:3x5x2",
+    "tsn-legacy:4x32x2",
+    "segments:3x32x2",
+    "segments:32x1x2",
+)
 
 
 def clip(n: int, fps: float = 25.0, key_every: int = 10) -> VideoIndex:
@@ -77,6 +85,12 @@ def test_uniform_takes_the_centres() -> None:
     assert parse_rule("uniform:4").indices(clip(100)).tolist() == [12, 37, 62, 87]
     assert parse_rule("uniform:1").indices(clip(1)).tolist() == [0]
     assert parse_rule("uniform:8").indices(clip(3)).tolist() == [0, 1, 2]
+
+
+def test_linspace_has_both_ends() -> None:
+    assert parse_rule("linspace:4").indices(clip(100)).tolist() == [0, 33, 66, 99]
+    assert parse_rule("linspace:8").indices(clip(3)).tolist() == [0, 0, 1, 1, 1, 1, 2, 2]
+    assert parse_rule("linspace:1").indices(clip(9)).tolist() == [0]
 
 
 def test_uniform_goes_by_time_not_by_index() -> None:
@@ -163,7 +177,9 @@ def test_names_are_canonical(rule: str) -> None:
     ],
 )
 def test_wrong_names_list_the_rules(text: str) -> None:
-    with pytest.raises(UnknownNameError, match=r"no frame rule is called .*one of uniform:N, 1fps, fps:X"):
+    with pytest.raises(
+        UnknownNameError, match=r"no frame rule is called .*one of uniform:N, linspace:N, 1fps, fps:X"
+    ):
         parse_rule(text)
 
 

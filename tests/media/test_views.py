@@ -23,6 +23,7 @@ VIEWS = {
     "pad-square:56": (56, 56),
     "resize:40": None,
     "resize:30x20": (20, 30),
+    "fit:40": None,
     "center-crop:24": (24, 24),
     "random-crop:24": (24, 24),
     "fragments:7x4": (28, 28),
@@ -240,3 +241,15 @@ def test_a_view_of_a_real_photo() -> None:
         pytest.skip("shared media are not on this machine")
     seen = parse_view("square-tiles:512")(decode_image(open_media(path)))
     assert {s.shape for s in seen} == {(512, 512, 3)}
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(90, 60, (45, 30)), (60, 90, (30, 45)), (45, 20, (45, 20)), (30, 30, (30, 30)), (800, 16, (45, 1))],
+)
+def test_fit_shrinks_to_the_long_side_and_never_enlarges(
+    height: int, width: int, expected: tuple[int, int]
+) -> None:
+    (seen,) = parse_view("fit:45")(np.zeros((height, width, 3), np.uint8))
+    assert seen.shape[:2] == expected
+    assert max(int(width * 45 / max(height, width)), 1) == expected[1] or max(height, width) <= 45

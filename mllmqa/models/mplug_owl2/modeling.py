@@ -94,9 +94,12 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
             (tokens per image, language width), what takes the place of the picture tokens.
         """
         pixels = pixel_values.flatten(0, -4).to(self.vision_model.post_layernorm.weight.dtype)
-        tokens = self.vision_model(pixels)
+        # A CPU's caches hold one picture's activations: one by one is faster there than all at once.
+        at_once = 1 if pixels.device.type == "cpu" else len(pixels)
+        tokens = [self.vision_model(part) for part in torch.split(pixels, at_once)]
+        features = [self.visual_abstractor(part) for part in tokens]
         return BaseModelOutputWithPooling(
-            last_hidden_state=tokens, pooler_output=list(self.visual_abstractor(tokens))
+            last_hidden_state=torch.cat(tokens), pooler_output=list(torch.cat(features))
         )
 
     def _embed(self, input_ids: Tensor, features: list[Tensor] | None) -> tuple[Tensor, Tensor | None]:
@@ -182,6 +185,8 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
     padding changes results by float noise only (rotary positions are relative).
     """
 
+    vision_parts: ClassVar[tuple[str, ...]] = ("model.vision_model", "model.visual_abstractor")
+    """Names of the modules that see; all the rest is the language model."""
     _tp_plan: ClassVar[dict[str, str]] = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: MplugOwl2Config) -> None:

@@ -13,8 +13,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer  # isort: sk
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """x·σ(1.702 x), CLIP's approximation of GELU; ``hidden_act`` of the files is not read by the original."""
-    return x * torch.sigmoid(1.702 * x)
+    """x·σ(1.702 x), CLIP's approximation of GELU; ``hidden_act`` of the files is not read by the original.
+
+    Without gradients, ``x`` is overwritten: these are the largest activations of the tower.
+    """
+    if torch.is_grad_enabled():
+        return x * torch.sigmoid(1.702 * x)
+    return x.mul_((1.702 * x).sigmoid_())
 
 
 class VisionEmbeddings(nn.Module):
