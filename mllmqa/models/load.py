@@ -101,7 +101,13 @@ def _from_pretrained(
         how = _placement(source, config, dtype, where, quantization)
         weights = {} if original else {"use_safetensors": True}
         model, report = AutoModelForImageTextToText.from_pretrained(
-            source.location, dtype=dtype, output_loading_info=True, **weights, **how, **hub
+            source.location,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # _check_keys refuses them by name
+            **weights,
+            **how,
+            **hub,
         )
         processor = _processor(source, hub)
     except MllmqaError:
@@ -160,7 +166,7 @@ def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) ->
     ``strict`` refuses unexpected keys, too: the original layouts are known to the last key.
     """
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        keys = sorted(str(key) for key in report.get(what, ()))
+        keys = sorted(_key(entry) for entry in report.get(what, ()))
         if not keys:
             continue
         shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
@@ -169,6 +175,14 @@ def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) ->
             log.warning("%s: %s; they are not used", source.name, text)
             continue
         raise ModelLoadError(text, where=source.name, expected="weights for every part that config.json names")
+
+
+def _key(entry: Any) -> str:
+    """Name a key; wrong shapes are reported as (key, shape there, shape here)."""
+    if isinstance(entry, str):
+        return entry
+    name, there, here = entry
+    return f"{name} is {tuple(there)}, not {tuple(here)}"
 
 
 _OTHERS = {"mplug_owl2_1": "mPLUG-Owl2.1 on Qwen, another architecture than mplug_owl2 on LLaMA, and not supported"}
