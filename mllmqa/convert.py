@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mllmqa.errors import ModelLoadError, UsageError
-from mllmqa.models.load import load_backend
+from mllmqa.models.load import LocalOptions, load_backend
 from mllmqa.models.presets import GENERIC_PRESET, resolve, write_marker
 
 
@@ -30,7 +30,14 @@ class Converted:
     size_bytes: int
 
 
-def convert(source: str, destination: Path, *, dtype: str = "stored", revision: str | None = None) -> Converted:
+def convert(
+    source: str,
+    destination: Path,
+    *,
+    dtype: str = "stored",
+    revision: str | None = None,
+    options: LocalOptions | None = None,
+) -> Converted:
     """Load a model in whatever layout its authors published and save it as stock ``from_pretrained`` reads it.
 
     The folder appears when it is complete; a conversion that is stopped leaves ``DESTINATION.part`` behind,
@@ -41,14 +48,27 @@ def convert(source: str, destination: Path, *, dtype: str = "stored", revision: 
         destination: Folder to be made.
         dtype: ``stored`` keeps the dtype of the checkpoint; else as for :func:`mllmqa.load`.
         revision: Hub revision.
+        options: The base of an adapter, the vision tower of an original LLaVA checkpoint.
 
     Raises:
         UsageError: The destination exists, or cannot be written.
         ModelLoadError: The model cannot be loaded.
     """
+    from mllmqa.models.torchvision_shim import ensure_torchvision
+
+    ensure_torchvision()
+    from transformers import CONFIG_MAPPING
+
     if destination.exists():
         raise UsageError("exists already", where=destination, expected="a folder that is to be made")
-    backend = load_backend(resolve(source, revision), device="cpu", dtype=dtype)
+    options = options or LocalOptions()
+    backend = load_backend(resolve(source, revision, options.base), device="cpu", dtype=dtype, options=options)
+    if backend.model.config.model_type not in CONFIG_MAPPING:
+        raise UsageError(
+            f"its class {type(backend.model).__name__} is not known to transformers' Auto classes",
+            where=source,
+            hint="mllmqa loads the original as it is",
+        )
     part = destination.with_name(f"{destination.name}.part")
     try:
         if part.exists():

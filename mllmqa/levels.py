@@ -72,14 +72,40 @@ def distribution(logits: NDArray[np.float32], log_z: float, scale: LevelFile) ->
     Raises:
         InferenceError: A logit or the normaliser is not finite.
     """
+    return _moments(*_closed_set(logits, log_z, scale), scale)
+
+
+def expectation(
+    logits: NDArray[np.float32], log_z: float, scale: LevelFile, temperature: float
+) -> tuple[float, float]:
+    """Return the expected value of the words and their coverage, on any scale of words.
+
+    Args:
+        logits: Float32, shape (L,), in the scale's order.
+        log_z: As for :func:`distribution`.
+        scale: Words and values, e.g. the comparison words with 0..1.
+        temperature: Divides the logits before the closed-set softmax; the coverage is that of the undivided ones.
+
+    Raises:
+        InferenceError: A logit or the normaliser is not finite.
+    """
+    p, coverage = _closed_set(logits, log_z, scale, temperature)
+    low, high = scale.range
+    return min(high, max(low, float(p @ np.asarray(scale.values, dtype=np.float64)))), coverage
+
+
+def _closed_set(
+    logits: NDArray[np.float32], log_z: float, scale: LevelFile, temperature: float = 1.0
+) -> tuple[NDArray[np.float64], float]:
+    """Return closed-set probabilities (L,) and coverage."""
     z = np.asarray(logits, dtype=np.float64)
     if z.shape != (len(scale.levels),):
         raise InferenceError(f"got logits of shape {z.shape}", expected=f"({len(scale.levels)},)")
     if not (np.isfinite(z).all() and math.isfinite(log_z)):
         raise InferenceError("the model gave logits that are not finite", hint="try --dtype float32")
-    shifted = np.exp(z - z.max())
-    mass = float(z.max() + np.log(shifted.sum()))
-    return _moments(shifted / shifted.sum(), min(1.0, math.exp(mass - log_z)), scale)
+    mass = float(z.max() + np.log(np.exp(z - z.max()).sum()))
+    weights = np.exp((z - z.max()) / temperature)
+    return weights / weights.sum(), min(1.0, math.exp(mass - log_z))
 
 
 def average(parts: Sequence[Distribution], scale: LevelFile) -> Distribution:
@@ -98,7 +124,7 @@ def _moments(p: NDArray[np.float64], coverage: float, scale: LevelFile) -> Distr
     values = np.asarray(scale.values, dtype=np.float64)
     mean = float(p @ values)
     variance = float(p @ (values - mean) ** 2)
-    low, high = min(scale.values), max(scale.values)
+    low, high = scale.range
     return Distribution(
         value=min(high, max(low, mean)),  # float noise only: a convex combination lies inside
         std=math.sqrt(max(0.0, variance)),
@@ -121,3 +147,12 @@ def on_display_scale(value: float, scale_max: int) -> float:
     50.0
     """
     return (value - 1.0) * 25.0 if scale_max == 100 else value
+
+
+def from_display_scale(shown: float, scale_max: int) -> float:
+    """Convert a displayed value to the ACR scale 1..5: the inverse of :func:`on_display_scale`.
+
+    >>> from_display_scale(50.0, 100)
+    3.0
+    """
+    return 1.0 + shown / 25.0 if scale_max == 100 else shown

@@ -86,6 +86,10 @@ class Plan:
     image_prompt: prompts.Prompt
     video_prompt: prompts.Prompt
     spec: str
+    anchors: tuple[ImageHWC, ...] = ()
+    """Views of the anchors that each picture is compared with; empty for scores by level words."""
+    both_orders: bool = False
+    """Whether each picture is shown after and before each anchor, not only after it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ class Prepared:
     Attributes:
         source: As the user named it.
         media: What the file is.
-        requests: First the joint one (if ``joint``), then one per frame (if wanted).
+        requests: First the joint one (if ``joint``), then one per frame (if wanted). With anchors: for each
+            picture one per anchor, in their order, or two (the anchor first, then last).
         joint: Whether the first request is about the whole input.
         provenance: Of the score to come.
     """
@@ -161,7 +166,7 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
     decided = {
         "model": identity,
         "preset": preset.model_dump(),
-        "levels": prompts.level_scale().model_dump(),
+        "levels": prompts.word_scale(preset.words).model_dump(),
         "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
         "seed": VIEW_SEED,
         "versions": [__version__, *(version(name) for name in ("transformers", "pillow", "av", "numpy"))],
@@ -209,8 +214,19 @@ def prepare(
 
 def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     shown = media.decode_frames(opened, background=plan.view.pad_color)
-    request = Request(plan.image_prompt, tuple(plan.view(shown.frames_THWC[0], _generator(opened))))
-    return Prepared(name, opened.info, (request,), True, _provenance(plan, shown, video=False))
+    view = tuple(plan.view(shown.frames_THWC[0], _generator(opened)))
+    return Prepared(name, opened.info, _about(view, plan), True, _provenance(plan, shown, video=False))
+
+
+def _about(view: tuple[ImageHWC, ...], plan: Plan) -> tuple[Request, ...]:
+    """Ask about one picture: once, or about its pairs with the anchors."""
+    if not plan.anchors:
+        return (Request(plan.image_prompt, view),)
+    if len(view) != 1:
+        what = f"the view {plan.view.name} cuts pictures into parts, which cannot be compared with an anchor"
+        raise UsageError(what, hint="choose another with --view")
+    orders = (1, -1) if plan.both_orders else (1,)
+    return tuple(Request(plan.image_prompt, (anchor, *view)[::o]) for anchor in plan.anchors for o in orders)
 
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
@@ -238,7 +254,7 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     joint = plan.video_mode != "per-frame"
     requests = [_joint_request(views, Clip(tuple(times), index.duration_s), plan)] if joint else []
     if plan.per_frame or not joint:
-        requests += [Request(plan.image_prompt, view) for view in views]
+        requests += [request for view in views for request in _about(view, plan)]
     made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True)
     return Prepared(name, opened.info, tuple(requests), joint, made)
 

@@ -7,13 +7,14 @@ that start (Q-Align, Wu et al., ICML 2024). Text blocks are Jinja2, sandboxed an
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
@@ -35,18 +36,29 @@ class PromptFile(_Strict):
 
 
 class Level(_Strict):
-    """One level word and its value on the ACR scale."""
+    """One answer word and its value on the scale of its file."""
 
     word: str
-    value: float = Field(ge=1, le=5)
+    value: float = Field(allow_inf_nan=False)
 
 
 class LevelFile(_Strict):
-    """The level words, best first."""
+    """A scale of answer words, best first: the level words, or the comparison words."""
 
     id: str
     version: int = Field(ge=1)
+    range: tuple[float, float]
+    """Lowest and highest value of the scale, which its last and first words have."""
     levels: tuple[Level, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _best_first(self) -> LevelFile:
+        values, words = self.values, self.words
+        if any(a <= b for a, b in itertools.pairwise(values)) or (values[-1], values[0]) != self.range:
+            raise ValueError(f"values {values} do not fall from {self.range[1]} to {self.range[0]}")
+        if len(set(words)) != len(words):
+            raise ValueError(f"a word is there twice: {words}")
+        return self
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -55,7 +67,7 @@ class LevelFile(_Strict):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Their values on the ACR scale 1 … 5, in the order of the words."""
+        """Their values, in the order of the words: 5 … 1 on the ACR scale."""
         return tuple(level.value for level in self.levels)
 
 
@@ -114,9 +126,23 @@ def load(prompt_id: str) -> PromptFile:
 
 
 @cache
+def word_scale(name: str) -> LevelFile:
+    """Return the words and values of ``prompts/NAME.yaml``, e.g. ``levels`` or ``comparison``.
+
+    Raises:
+        UnknownNameError: No such file.
+        PromptError: The file is malformed.
+    """
+    folder = resources.folder("prompts")
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise UnknownNameError(f"no scale of words {name!r}", expected=" | ".join(known))
+    return _read(folder / f"{name}.yaml", LevelFile)
+
+
 def level_scale() -> LevelFile:
-    """Return the level words with their values (``prompts/levels.yaml``)."""
-    return _read(resources.folder("prompts") / "levels.yaml", LevelFile)
+    """Return the level words with their values on the ACR scale 1 … 5 (``prompts/levels.yaml``)."""
+    return word_scale("levels")
 
 
 def render(prompt: PromptFile, **variables: Any) -> Prompt:

@@ -14,11 +14,16 @@ from mllmqa.schema import Score, Unscored, read_result
 
 
 def columns() -> list[str]:
-    """Return the column names of the flat forms (CSV, Parquet), in order."""
+    """Return the column names of the flat forms (CSV, Parquet), in order.
+
+    The probabilities of a model that was trained with other words than the ACR levels stand, best first, in
+    the columns of the levels.
+    """
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
     return (
-        f"source status aspect value std {levels} coverage reason message kind sha256 width height "
-        "duration_s n_frames_used model preset prompt_id view frame_rule decoder dtype spec"
+        f"source status aspect value std {levels} coverage map_score map_standard_error reason message "
+        "kind sha256 width height duration_s n_frames_used model preset prompt_id view frame_rule decoder "
+        "dtype spec"
     ).split()
 
 
@@ -37,7 +42,11 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
         return row
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
     row.update(value=result.value, std=result.std, coverage=result.coverage)
-    row.update({f"p_{word}": p for word, p in result.levels.items()})
+    row.update(
+        {f"p_{level}": p for level, p in zip(prompts.level_scale().words, result.levels.values(), strict=False)}
+    )
+    if result.anchored:
+        row.update(map_score=result.anchored.score, map_standard_error=result.anchored.standard_error)
     row["n_frames_used"] = len(result.provenance.timestamps_s) or None
     return row
 

@@ -84,15 +84,43 @@ class Distribution(Record):
     value: float = Field(ge=1, le=5)
     std: float = Field(ge=0, le=2)
     levels: dict[str, float]
-    """Probability of each level word, best first; sums to 1."""
+    """Probability of each level word, best first; sums to 1. Empty where the level words were not asked for:
+    in scores by comparison with anchors."""
     coverage: float = Field(ge=0, le=1 + 1e-6)
-    """Probability mass of the level words in the open vocabulary at the answer position."""
+    """Probability mass of the asked words in the open vocabulary at the answer position: the level words, or
+    the comparison words (mean over the anchors)."""
 
 
 class FrameScore(Distribution):
     """The distribution of one frame."""
 
     timestamp_s: float
+
+
+class Anchored(Record):
+    """How a score by comparison with anchor images came about (:mod:`mllmqa.anchored`).
+
+    ``value`` of such a score is ``published_100`` on the scale 1..5, and ``std`` is ``standard_error`` on it.
+    """
+
+    preferences: tuple[float, ...]
+    """Of the input over each anchor, 0..1, in the anchors' order; mean over the frames of a video."""
+    score: float
+    """MAP score of the input, which does not saturate: 0 is the mean of the input and its anchors, 1 the prior's
+    deviation."""
+    standard_error: float = Field(ge=0)
+    """Of that score (Laplace), not clipped."""
+    published_100: float = Field(ge=0, le=100)
+    """The score as published: min–max scaled over the input and its anchors, so that whatever is better than all
+    anchors has 100."""
+    anchors_sha256: str
+    """Hash of the anchor images, in order."""
+    matrix: Literal["published", "measured"]
+    """Where the preferences among the anchors come from: the preset, or this very model."""
+    orders: Literal["anchor-first", "both"]
+    """How the input was shown beside each anchor."""
+    link: Literal["normal", "logistic"]
+    temperature: float
 
 
 class _Head(Record):
@@ -109,6 +137,8 @@ class Score(Distribution, _Head):
     status: Literal["scored"] = "scored"
     frames: tuple[FrameScore, ...] | None = None
     """Per-frame scores, where asked for."""
+    anchored: Anchored | None = None
+    """Of scores by comparison with anchor images."""
     media: Media
     provenance: Provenance
 

@@ -21,11 +21,11 @@ from mllmqa.errors import InferenceError, MllmqaError, UsageError, error_line
 from mllmqa.levels import average, distribution
 from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
-from mllmqa.models.load import load_backend
+from mllmqa.models.load import LocalOptions, load_backend
 from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
 from mllmqa.models.quantize import Quantization
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
-from mllmqa.schema import Distribution, FrameScore, Score, Unscored
+from mllmqa.schema import Anchored, Distribution, FrameScore, Score, Unscored
 
 if TYPE_CHECKING:
     from mllmqa.prepare import IsDone, Source
@@ -61,8 +61,8 @@ def load(
     dtype: str = "auto",
     revision: str | None = None,
     quantize: str | Quantization | None = None,
-    base: str | None = None,
-    compiled: bool = False,
+    anchors: str | os.PathLike[str] | None = None,
+    options: LocalOptions | None = None,
 ) -> Scorer:
     """Load a scorer.
 
@@ -74,18 +74,42 @@ def load(
         revision: Hub revision.
         quantize: ``8bit`` or ``4bit``: bitsandbytes on the language model, the vision tower stays in
             ``dtype``; a :class:`~mllmqa.models.quantize.Quantization` says more; None: full precision.
-        base: Model under an adapter; default: the one that the adapter names.
-        compiled: Use torch.compile; the first batches are slow.
+        anchors: Folder of anchor images: score by comparison with them (:mod:`mllmqa.anchored`).
+        options: What is rarely needed: the base of an adapter, torch.compile.
 
     Raises:
-        UsageError: Unknown model, device, dtype or quantisation.
+        UsageError: Unknown model, device, dtype or quantisation, or the model needs anchors and has none.
         MissingExtraError: A package that this needs is not installed.
+        DataError: The folder of anchors is malformed.
         ModelLoadError: The model's files cannot be loaded.
     """
-    wanted = Quantization.of(quantize) if isinstance(quantize, str) else quantize
-    source = resolve(model, revision, base)
-    backend = load_backend(source, device=device, dtype=dtype, quantization=wanted, compiled=compiled)
-    return Scorer(backend, backend.preset)
+    options = options or LocalOptions()
+    source = resolve(model, revision, options.base)
+    found = None
+    if anchors is not None or source.preset.anchored is not None:
+        from mllmqa.anchored import AnchoredScorer, anchors_for
+
+        found = anchors_for(source.preset, anchors)
+    bits = Quantization.of(quantize) if isinstance(quantize, str) else quantize
+    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, options=options)
+    if found is None:
+        return Scorer(backend, backend.preset)
+    return AnchoredScorer(backend, backend.preset, found)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the answers about one input say.
+
+    Attributes:
+        whole: Of the input.
+        frames: Of each frame, for videos that were asked about frame by frame.
+        anchored: How it came about, for scores by comparison with anchors.
+    """
+
+    whole: Distribution
+    frames: Sequence[Distribution]
+    anchored: Anchored | None = None
 
 
 class Scorer:
@@ -99,7 +123,7 @@ class Scorer:
     def __init__(self, backend: Backend, preset: Preset) -> None:
         self.backend = backend
         self.preset = preset
-        self.scale = prompts.level_scale()
+        self.scale = prompts.word_scale(preset.words)
 
     @overload
     def score(self, source: Source, options: ScoreOptions | None = ...) -> Score: ...
@@ -127,14 +151,16 @@ class Scorer:
         ready = prepare(source, Input.of(source).name, plan)
         if isinstance(ready, Refused) or ready is None:
             raise ready.error if ready else InferenceError("nothing to score")
-        answers = self.backend.level_logits(ready.requests, self.scale.words)
-        for answer in answers:
-            if isinstance(answer, MllmqaError):
-                raise answer
+        answers = answered(self.backend.level_logits(ready.requests, self.scale.words))
         result = self._result(ready, answers, plan)
         if isinstance(result, Unscored):
             raise InferenceError(result.message)
         return result
+
+    @property
+    def default_batch_size(self) -> int:
+        """Requests per forward pass where the caller does not say."""
+        return 4 if self.backend.info.device == "cpu" else 16
 
     def plan(self, options: ScoreOptions | None = None) -> Plan:
         """Resolve options against this model.
@@ -173,7 +199,7 @@ class Scorer:
         plan = self.plan(options)
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
-        size = batch_size or (4 if self.backend.info.device == "cpu" else 16)
+        size = batch_size or self.default_batch_size
         waiting: list[Prepared | Refused] = []
         for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
             waiting.append(ready)
@@ -201,28 +227,39 @@ class Scorer:
     ) -> Score | Unscored:
         """Assemble one input's score from the answers to its requests."""
         try:
-            parts = [self._distribution(answer) for answer in answers]
-            frames = parts[1:] if ready.joint else parts
-            whole = parts[0] if ready.joint else average(parts, self.scale)
+            judged = self._judge(answered(answers), ready, plan)
         except MllmqaError as error:
             return _unscored(ready.source, error, plan, ready)
         shown = None
         if plan.per_frame and ready.media.kind == "video":
-            times = ready.provenance.timestamps_s
-            shown = tuple(FrameScore(**dict(part), timestamp_s=t) for part, t in zip(frames, times, strict=True))
+            timed = zip(judged.frames, ready.provenance.timestamps_s, strict=True)
+            shown = tuple(FrameScore(**dict(part), timestamp_s=t) for part, t in timed)
         return Score(
-            **dict(whole),
+            **dict(judged.whole),
             source=ready.source,
             aspect=plan.aspect,
             frames=shown,
+            anchored=judged.anchored,
             media=ready.media,
             provenance=ready.provenance,
         )
 
-    def _distribution(self, answer: LevelLogits | MllmqaError) -> Distribution:
+    def _judge(self, answers: Sequence[LevelLogits], ready: Prepared, plan: Plan) -> Judged:
+        """Turn the answers to an input's requests into distributions over the level words."""
+        parts = [distribution(np.asarray(a.logits, dtype=np.float32), a.log_z, self.scale) for a in answers]
+        if ready.joint:
+            return Judged(parts[0], parts[1:])
+        return Judged(average(parts, self.scale), parts)
+
+
+def answered(answers: Sequence[LevelLogits | MllmqaError]) -> list[LevelLogits]:
+    """Return a model's answers, if there is one for each request; else raise the first error among them."""
+    found = []
+    for answer in answers:
         if isinstance(answer, MllmqaError):
             raise answer
-        return distribution(np.asarray(answer.logits, dtype=np.float32), answer.log_z, self.scale)
+        found.append(answer)
+    return found
 
 
 def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:

@@ -181,7 +181,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _parquet_schema(pa: Any) -> Any:
-    numbers = {"value", "std", "coverage", "duration_s"}
+    numbers = {"value", "std", "coverage", "map_score", "map_standard_error", "duration_s"}
     integers = {"width", "height", "n_frames_used"}
 
     def kind(name: str) -> Any:

@@ -116,3 +116,35 @@ def test_nearest_level(value: float, word: str) -> None:
 def test_display_scale_ends() -> None:
     assert [levels.on_display_scale(v, 100) for v in (1, 3, 5)] == [0, 50, 100]
     assert levels.on_display_scale(3.21, 5) == 3.21
+
+
+@pytest.mark.parametrize("scale_max", [5, 100])
+@given(value=st.floats(1, 5))
+def test_display_scales_are_turned_back(scale_max: int, value: float) -> None:
+    assert levels.from_display_scale(levels.on_display_scale(value, scale_max), scale_max) == pytest.approx(value)
+
+
+COMPARISON = prompts.word_scale("comparison")
+
+
+@given(LOGITS, st.floats(0, 5), st.floats(0.01, 200))
+def test_an_expectation_is_on_the_scale_of_its_words(logits: np.ndarray, rest: float, temperature: float) -> None:
+    log_z = float(np.logaddexp.reduce(logits.astype(float))) + rest
+    value, coverage = levels.expectation(logits, log_z, COMPARISON, temperature)
+    assert 0 <= value <= 1
+    assert coverage == pytest.approx(math.exp(-rest), rel=1e-9)  # whatever the temperature
+
+
+def test_an_expectation_by_hand() -> None:
+    # Divided by 100: odds 3:1 between superior (1) and worse (0.25), the rest nil: 3/4 + 1/16.
+    logits = np.array([100 * math.log(3), -9e3, -9e3, 0, -9e3], np.float32)
+    assert levels.expectation(logits, 1e3, COMPARISON, 100)[0] == pytest.approx(13 / 16, abs=1e-7)
+    even, _ = levels.expectation(np.zeros(5, np.float32), 9.0, COMPARISON, 1)
+    assert even == pytest.approx(0.5, abs=1e-15)
+
+
+@given(LOGITS)
+def test_at_temperature_one_it_is_the_value_of_the_distribution(logits: np.ndarray) -> None:
+    value, coverage = levels.expectation(logits, 100.0, SCALE, 1)
+    found = levels.distribution(logits, 100.0, SCALE)
+    assert (value, coverage) == (pytest.approx(found.value, abs=1e-12), found.coverage)

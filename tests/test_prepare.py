@@ -206,3 +206,25 @@ def test_a_clip_through_the_whole_pipeline(family: str, tmp_path: Path) -> None:
     # A frame on its own is asked about as the image that it is.
     assert clip.frames[0].value == pytest.approx(scorer.score(frames[0]).value, abs=1e-4)
     assert clip.value == pytest.approx(scorer.score(frames, options).value, abs=1e-4)
+
+
+def test_with_anchors_each_picture_is_asked_about_beside_each_of_them() -> None:
+    anchors = tuple(photo_pixels(32, 24, seed=i) for i in (7, 8))
+    plan = replace(_plan("per-frame", view="native"), anchors=anchors)
+    picture = photo_pixels(64, 48)
+    for found, order in ((_prepared(picture, plan), 1), (_prepared(picture, replace(plan, both_orders=True)), 2)):
+        assert len(found.requests) == 2 * order
+        for i, request in enumerate(found.requests):
+            pair = request.images if i % order == 0 else request.images[::-1]
+            np.testing.assert_array_equal(pair[0], anchors[i // order])
+            np.testing.assert_array_equal(pair[1], picture)
+    clip = _prepared(_frames(), plan)
+    assert not clip.joint
+    assert len(clip.requests) == 4 * 2  # frames, anchors
+
+
+def test_parts_of_a_picture_cannot_be_compared_with_an_anchor() -> None:
+    plan = replace(_plan("per-frame", view="tiles:1x2"), anchors=(photo_pixels(32, 24),))
+    found = prepare(photo_pixels(64, 48), "x", plan)
+    assert isinstance(found, Refused)
+    assert "cuts pictures into parts" in str(found.error)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mllmqa import prompts
+from mllmqa import prompts, resources
 from mllmqa.errors import PromptError, UnknownNameError
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
@@ -27,11 +27,46 @@ def test_level_words_best_first() -> None:
     assert scale.values == (5, 4, 3, 2, 1)
 
 
+def test_comparison_words_best_first() -> None:
+    scale = prompts.word_scale("comparison")
+    assert scale.words == ("superior", "better", "similar", "worse", "inferior")  # Compare2Score
+    assert scale.values == (1, 0.75, 0.5, 0.25, 0)
+
+
+def test_unknown_scales_name_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"comparison \| levels"):
+        prompts.word_scale("grades")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"range: [0, 1]": "range: [0, 2]"}, "do not fall from 2.0 to 0.0"),
+        ({"value: 0.75": "value: 0.25"}, "do not fall from 1.0 to 0.0"),
+        ({"value: 0.75": "value: .nan"}, "field levels.1.value"),
+        ({"word: worse": "word: better"}, "a word is there twice"),
+        ({"range: [0, 1]\n": ""}, "field range"),
+    ],
+)
+def test_malformed_scales_name_file_and_field(
+    change: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (resources.folder("prompts") / "comparison.yaml").read_text(encoding="utf-8")
+    for old, new in change.items():
+        assert old in text
+        text = text.replace(old, new)
+    (tmp_path / "broken.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("mllmqa.resources.folder", lambda name: tmp_path)
+    with pytest.raises(PromptError, match=message) as caught:
+        prompts.word_scale("broken")
+    assert "broken.yaml" in str(caught.value)
+
+
 def test_no_prompt_text_outside_the_prompt_files() -> None:
     root = Path(__file__).resolve().parents[1]
-    question = prompts.load("score/quality").question.split(" {{")[0]
-    places = [p for p in (root / "mllmqa").rglob("*.py") if question in p.read_text(encoding="utf-8")]
-    assert places == []
+    questions = [prompts.load(name).question.split(" {{")[0] for name in prompts.names()]
+    texts = [p.read_text(encoding="utf-8") for p in (root / "mllmqa").rglob("*.py")]
+    assert not any(question in text for question in questions for text in texts)
 
 
 def test_unknown_prompt_names_the_known_ones() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mllmqa import prompts
 from mllmqa.errors import DataError
 from mllmqa.records import columns, flat, read_jsonl
-from mllmqa.schema import Media
+from mllmqa.schema import Anchored, Media
 from tests.records_made import SPEC, content_hash, scored, unscored
 
 
@@ -25,6 +25,8 @@ def test_the_columns_are_as_published() -> None:
         "std",
         *levels,
         "coverage",
+        "map_score",
+        "map_standard_error",
         "reason",
         "message",
         "kind",
@@ -41,6 +43,25 @@ def test_a_score_as_a_row() -> None:
         "sha256": content_hash("a.png"), "width": 4, "height": 3, "model": "m", "preset": "p",
         "prompt_id": "score/quality@1", "view": "native", "decoder": "pillow", "dtype": "float32", "spec": SPEC,
     }  # fmt: skip
+
+
+def test_other_words_stand_best_first_in_the_columns_of_the_levels() -> None:
+    words = prompts.word_scale("levels-vqa2").words
+    assert words == ("high", "good", "fair", "poor", "low")
+    levels = dict(zip(words, (0.4, 0.3, 0.2, 0.1, 0.0), strict=True))
+    row = flat(scored("a.png", 4.0).model_copy(update={"levels": levels}))
+    assert [row[f"p_{word}"] for word in prompts.level_scale().words] == [0.4, 0.3, 0.2, 0.1, 0.0]
+    assert list(row) == columns()
+
+
+def test_an_anchored_score_as_a_row_has_the_score_that_does_not_saturate() -> None:
+    made = Anchored(
+        preferences=(1.0, 0.9), score=1.25, standard_error=0.5, published_100=100, anchors_sha256="0",
+        matrix="measured", orders="both", link="normal", temperature=1,
+    )  # fmt: skip
+    row = flat(scored("a.png", 5.0).model_copy(update={"anchored": made, "levels": {}}))
+    assert (row["value"], row["map_score"], row["map_standard_error"]) == (5.0, 1.25, 0.5)
+    assert row["p_good"] is None
 
 
 def test_a_refusal_as_a_row_with_what_is_known_of_its_file() -> None:

@@ -24,6 +24,7 @@ GOLDEN_SCORE = {
     "levels": {"excellent": 0.0, "good": 0.0, "fair": 1.0, "poor": 0.0, "bad": 0.0},
     "coverage": 1.0,
     "frames": None,
+    "anchored": None,
     "media": {
         "kind": "image", "name": "a.png", "sha256": content_hash("a.png"), "size_bytes": None, "format": "png",
         "codec": None, "pixel_format": None, "width": 4, "height": 3, "rotation_deg": 0, "duration_s": None,
@@ -33,8 +34,8 @@ GOLDEN_SCORE = {
         "spec": SPEC, "mllmqa_version": "0", "model": "m", "preset": "p", "revision": None, "weights_sha256": None,
         "settings_sha256": None, "prompt_id": "score/quality@1", "prompt_sha256": "0", "view": "native",
         "frame_rule": None, "video_mode": None, "decoder": "pillow", "timestamps_s": [], "dtype": "float32",
-        "device": "cpu", "image_processor": None, "quantization": None, "torch_version": "2",
-        "transformers_version": "5",
+        "device": "cpu", "image_processor": None, "quantization": None, "adapter_sha256": None,
+        "torch_version": "2", "transformers_version": "5",
     },
 }  # fmt: skip
 GOLDEN_UNSCORED = (

@@ -20,6 +20,7 @@ NEEDS_TORCHVISION = frozenset({"llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwe
 NATIVE_VIDEO = NEEDS_TORCHVISION  # the processors of the others ignore videos= without a word
 
 LEVELS = (" excellent", " good", " fair", " poor", " bad")
+COMPARISONS = (" superior", " better", " similar", " worse", " inferior")
 SPLIT_LEVEL = " excellent"  # split_levels=True breaks it into several tokens
 
 _SPECIAL = (
@@ -38,6 +39,8 @@ _NAMED_TOKENS = {
     "internvl": {"start_image_token": "<img>", "end_image_token": "</img>"}
     | {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"},
 }
+
+_GAIN = {"qwen3_5": 2}  # linear attention amplifies: at 5, rounding to 4 bits changes everything
 
 # The media come first and then the text in the llava families, in the order of the parts in the others.
 _MEDIA_FIRST = (
@@ -111,7 +114,7 @@ def build(
         model = AutoModelForImageTextToText.from_config(config)
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.mul_(5)
+                parameter.mul_(_GAIN.get(family, 5))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
@@ -126,16 +129,17 @@ def _widen(fields: dict[str, Any], width: int) -> None:
 
 
 def _tokenizer(family: str, *, padding_side: str, split_levels: bool) -> Any:
-    """Return a byte-level BPE tokenizer whose only merges make the level words."""
+    """Return a byte-level BPE tokenizer whose only merges make the level and comparison words."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = [*_SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     merges: list[tuple[str, str]] = []
-    for level in LEVELS:
+    for level in (*LEVELS, *COMPARISONS):
         word = level.replace(" ", "Ġ")
         end = len(word) - 3 if split_levels and level == SPLIT_LEVEL else len(word)
-        merges += [(word[:i], word[i]) for i in range(1, end)]  # none twice: the first letters differ
+        merges += [(word[:i], word[i]) for i in range(1, end)]
+    merges = list(dict.fromkeys(merges))  # "bad" and "better" share their first
     vocabulary += ["".join(pair) for pair in merges]
     core = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(vocabulary)}, merges=merges))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -251,8 +255,8 @@ def _qwen3_5(tokenizer: Any, template: dict[str, str]) -> Built:
     """Three of four layers have linear attention, as in the published sizes."""
     config, processor = _qwen3_vl(tokenizer, template)
     del config["vision_config"]["deepstack_visual_indexes"]
-    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8}
-    linear |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    linear = {"linear_key_head_dim": 2, "linear_value_head_dim": 2}
+    linear |= {"linear_num_key_heads": 16, "linear_num_value_heads": 32}
     config["text_config"] |= linear | {"num_hidden_layers": 4, "head_dim": 16}
     config["text_config"]["rope_parameters"] |= {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5}
     return config, processor

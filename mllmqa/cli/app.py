@@ -41,6 +41,7 @@ def _root(
 
 
 def _register() -> None:
+    from mllmqa.cli.anchors import anchors
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
@@ -48,6 +49,7 @@ def _register() -> None:
     app.command("score")(score)
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
+    app.add_typer(anchors, name="anchors")
 
 
 _register()

@@ -9,31 +9,39 @@ from typing import TYPE_CHECKING, Any
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
+    from mllmqa.models.quantize import Quantization
     from mllmqa.scoring import Scorer
 
 
-def load_model(model: str, *, quantize: str | None, vision: bool, **options: Any) -> Scorer:
+def load_model(model: str, local: dict[str, Any] | None = None, **options: Any) -> Scorer:
     """Load a scorer; what libraries say about it is kept from the terminal.
 
     Args:
         model: As after ``--model``.
-        quantize: ``--quantize``.
-        vision: ``--quantize-vision``.
+        local: Fields of :class:`~mllmqa.models.load.LocalOptions`.
         options: As for :func:`mllmqa.scoring.load`.
-
-    Raises:
-        UsageError: ``--quantize-vision`` by itself, or what :func:`mllmqa.scoring.load` refuses.
-        ModelLoadError: The model's files cannot be loaded.
     """
     from transformers.utils.logging import disable_progress_bar
 
-    from mllmqa.models.quantize import Quantization
+    from mllmqa.models.load import LocalOptions
     from mllmqa.scoring import load
 
-    if vision and quantize is None:
-        raise UsageError("--quantize-vision says what else to quantise", expected="--quantize with it")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
     if not sys.stderr.isatty():
         disable_progress_bar()
-    wanted = None if quantize is None else Quantization.of(quantize, vision=vision)
-    return load(model, quantize=wanted, **options)
+    return load(model, options=LocalOptions(**(local or {})), **options)
+
+
+def quantization(scheme: str | None, vision: bool) -> Quantization | None:
+    """Read ``--quantize`` and ``--quantize-vision``.
+
+    Raises:
+        UsageError: ``--quantize-vision`` by itself, or an unknown scheme.
+    """
+    from mllmqa.models.quantize import Quantization
+
+    if scheme is not None:
+        return Quantization.of(scheme, vision=vision)
+    if vision:
+        raise UsageError("--quantize-vision says what else to quantise", expected="--quantize with it")
+    return None

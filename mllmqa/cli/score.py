@@ -27,6 +27,7 @@ def score(
     from_file: Annotated[str | None, typer.Option(metavar="FILE", help="One path per line; - is stdin.")] = None,
     model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="See `mllmqa models`.")] = "nano",
     aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
+    anchors: Annotated[str | None, typer.Option(metavar="FOLDER", help="Score by comparison with these.")] = None,
     frames: Annotated[
         str | None,
         typer.Option(metavar="RULE", help="uniform:N, 1fps, fps:X, tsn:K, keyframes, all. Default: the model's."),
@@ -59,7 +60,7 @@ def score(
     Exit code: 0 all scored, 1 some unscored, 2 usage, 130 interrupted.
     """
     from mllmqa.cli.inputs import Wanted
-    from mllmqa.cli.loading import load_model
+    from mllmqa.cli.loading import load_model, quantization
     from mllmqa.cli.show import Screen
     from mllmqa.prepare import ScoreOptions
 
@@ -76,9 +77,9 @@ def score(
     wanted.check(resume=resume)
 
     output = _Output(chosen, resume)
-    scorer = load_model(
-        model, device=device, dtype=dtype, base=base, compiled=compiled, quantize=quantize, vision=quantize_vision
-    )
+    bits = quantization(quantize, quantize_vision)
+    local = {"base": base, "compiled": compiled}
+    scorer = load_model(model, local, device=device, dtype=dtype, quantize=bits, anchors=anchors)
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):

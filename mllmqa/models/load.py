@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,24 @@ from mllmqa.models.quantize import Quantization
 if TYPE_CHECKING:
     from mllmqa.models.hf import HFBackend
 
-__all__ = ["DTYPES", "load_backend", "pick_device"]
+__all__ = ["DTYPES", "LocalOptions", "load_backend", "pick_device"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """What is rarely said about a model on this machine.
+
+    Attributes:
+        base: Model under an adapter; None: the one that the adapter names.
+        compiled: Use torch.compile; the first batches are slow.
+        vision_tower: Folder of the vision tower of an original LLaVA checkpoint that comes without.
+    """
+
+    base: str | None = None
+    compiled: bool = False
+    vision_tower: Path | None = None
 
 
 def load_backend(
@@ -32,7 +48,7 @@ def load_backend(
     device: str = "auto",
     dtype: str = "auto",
     quantization: Quantization | None = None,
-    compiled: bool = False,
+    options: LocalOptions | None = None,
 ) -> HFBackend:
     """Load model and processor.
 
@@ -43,7 +59,7 @@ def load_backend(
         dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere. Or
             :data:`~mllmqa.models.devices.STORED`.
         quantization: None: full precision.
-        compiled: Let torch.compile make kernels of the model; the first batches are slow.
+        options: Rarely needed; the base of an adapter is in ``source`` already.
 
     Raises:
         UsageError: Unknown device or dtype, or quantisation of a checkpoint that is quantised already.
@@ -52,16 +68,17 @@ def load_backend(
     """
     from mllmqa.models.hf import HFBackend
 
+    options = options or LocalOptions()
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
-    model, processor, commit = _from_pretrained(source, kind, where, quantization)
+    model, processor, commit = _open(source, kind, where, quantization, options.vision_tower)
     how = quantize.describe(model)
     if how is None and where != BALANCED:
         model.to(where)
     model.eval()
     if source.adapter is not None:
         model = adapters.attach(model, source.adapter, merge=how is None, where=source.name)
-    if compiled:
+    if options.compiled:
         model.compile(dynamic=True)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
     folder = Path(source.location)
@@ -79,37 +96,29 @@ def load_backend(
     return HFBackend(model, processor, preset, info)
 
 
-def _from_pretrained(
-    source: ModelSource, dtype: Any, where: str, quantization: Quantization | None
+def _open(
+    source: ModelSource, dtype: Any, where: str, quantization: Quantization | None, vision_tower: Path | None
 ) -> tuple[Any, Any, str | None]:
+    """Return model, processor and the commit on the hub; whatever libraries raise becomes one line."""
     from mllmqa.models.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
-    from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
+    from transformers.utils.hub import resolve_revision
 
-    from mllmqa.models import mplug_owl2, nano
+    from mllmqa.models import mplug_owl2, nano, originals
 
     nano.register()
     mplug_owl2.register()
-    hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
     try:
-        kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
-        if other := _OTHERS.get(kind):
-            raise ModelLoadError(f"its model_type is {kind!r}, {other}", where=source.name)
-        config = AutoConfig.from_pretrained(source.location, **hub)
-        original = config.model_type == mplug_owl2.MODEL_TYPE
-        how = _placement(source, config, dtype, where, quantization)
-        weights = {} if original else {"use_safetensors": True}
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            source.location,
-            dtype=dtype,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # _check_keys refuses them by name
-            **weights,
-            **how,
-            **hub,
-        )
-        processor = _processor(source, hub)
+        if not source.local:  # one commit for all files, and for the provenance
+            source = replace(source, revision=resolve_revision(source.location, source.revision))
+        folder = originals.original_folder(source)
+        if folder is None:
+            model, processor = _from_pretrained(source, dtype, where, quantization)
+        else:
+            config = originals.configuration(folder, vision_tower)
+            how = _placement(source, config, dtype, where, quantization)
+            model, processor = originals.load(folder, dtype, vision_tower, **how)
     except MllmqaError:
         raise
     except Exception as error:
@@ -119,12 +128,39 @@ def _from_pretrained(
             expected="config.json, *.safetensors and a processor that transformers reads without remote code",
             hint=None if source.local else "if this machine is offline, download the model first",
         ) from error
-    _check_keys(source, report, strict=original)
     if quantization is not None:
         quantize.check(model, vision=quantization.vision, where=source.name)
     if not getattr(processor, "chat_template", None):
         raise ModelLoadError("its processor has no chat template", where=source.name)
-    return model, processor, getattr(model.config, "_commit_hash", None)
+    return model, processor, getattr(source.revision, "resolved", source.revision)
+
+
+def _from_pretrained(
+    source: ModelSource, dtype: Any, where: str, quantization: Quantization | None
+) -> tuple[Any, Any]:
+    from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
+
+    from mllmqa.models.mplug_owl2 import MODEL_TYPE
+
+    hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
+    kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
+    if other := _OTHERS.get(str(kind)):
+        raise ModelLoadError(f"its model_type is {kind!r}, {other}", where=source.name)
+    config = AutoConfig.from_pretrained(source.location, **hub)
+    original = config.model_type == MODEL_TYPE
+    how = _placement(source, config, dtype, where, quantization)
+    if not original:
+        how["use_safetensors"] = True
+    model, report = AutoModelForImageTextToText.from_pretrained(
+        source.location,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # _check_keys refuses them by name
+        **how,
+        **hub,
+    )
+    _check_keys(source, report, strict=original)
+    return model, _processor(source, hub)
 
 
 def _processor(source: ModelSource, where: dict[str, Any]) -> Any:

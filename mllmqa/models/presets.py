@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
@@ -61,6 +61,38 @@ class Published(_Strict):
     source: str
 
 
+class AnchoredPreset(_Strict):
+    """How a model is asked to compare an input with anchor images; the defaults serve any model."""
+
+    prompt: str = "compare/second_to_first"
+    """Prompt id: it asks how the second image compares with the first."""
+    words: str = "comparison"
+    """Scale of the answer words (:func:`mllmqa.prompts.word_scale`)."""
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Divides the logits of the words; 1 takes the model's own probabilities."""
+    link: Literal["normal", "logistic"] = "normal"
+    """Of the MAP estimate (:mod:`mllmqa.ranking`)."""
+    orders: Literal["anchor-first", "both"] = "both"
+    """How an input is shown beside an anchor. ``both`` asks twice and averages, so that a liking for the first or
+    second image cancels; a model that was trained with the anchor in front needs only that."""
+    images: str | None = None
+    """Hub data set with the published anchor images, worst first; it is never fetched by itself."""
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    """Published preferences among those images, row over column; None: always measured with the model, in both
+    orders."""
+
+    @field_validator("matrix")
+    @classmethod
+    def _is_preferences(cls, matrix: tuple[tuple[float, ...], ...] | None) -> tuple[tuple[float, ...], ...] | None:
+        n = len(matrix or ())
+        for i, row in enumerate(matrix or ()):
+            if len(row) != n or any(not 0 <= p <= 1 for p in row):
+                raise ValueError(f"row {i + 1} is not {n} probabilities")
+            if any(abs(p + (matrix or ())[j][i] - 1) > 1e-6 for j, p in enumerate(row) if j < i):
+                raise ValueError(f"row {i + 1}: a preference and its opposite do not sum to 1")
+        return matrix
+
+
 class Preset(_Strict):
     """A scorer as data: where its weights are, how it is asked, what it sees.
 
@@ -82,6 +114,8 @@ class Preset(_Strict):
     parameters: str
     aspects: dict[str, str]
     """Aspect → prompt id."""
+    words: str = "levels"
+    """Scale of the answer words (:func:`mllmqa.prompts.word_scale`), on 1..5."""
     view: str
     """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
     views: tuple[str, ...] | None = None
@@ -95,6 +129,8 @@ class Preset(_Strict):
     """Given to the chat template, e.g. ``enable_thinking``."""
     answer_separator: str | None = None
     """Between chat template and answer start; None: a space unless the template ends with white space."""
+    anchored: AnchoredPreset | None = None
+    """For models that score by comparison with anchor images only, and need them."""
     licence: Licence
     paper: str | None = None
     published: tuple[Published, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from mllmqa import media, prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError
@@ -19,6 +20,11 @@ def test_every_preset_names_things_that_exist() -> None:
         assert media.parse_view(view).name == view
         assert media.parse_rule(preset.video.frames).name == preset.video.frames
         assert preset.licence.weights
+        words = prompts.word_scale(preset.words)
+        assert (words.range, len(words.levels)) == ((1, 5), 5)
+        if preset.anchored:
+            assert preset.anchored.prompt in preset.aspects.values()
+            assert prompts.word_scale(preset.anchored.words).range == (0, 1)
 
 
 def test_the_default_is_on_this_machine_and_hub_models_are_not() -> None:
@@ -95,6 +101,24 @@ def test_malformed_presets_name_file_and_field(
         assert "nano.yaml" in str(caught.value)
     finally:
         presets.presets.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (((0.5, 0.2), (0.8, 0.5)), None),
+        (((0.5, 0.2),), "row 1 is not 1 probabilities"),
+        (((0.5, 1.2), (-0.2, 0.5)), "row 1 is not 2 probabilities"),
+        (((0.5, 0.2), (0.7, 0.5)), "row 2: a preference and its opposite do not sum to 1"),
+        (((0.5, float("nan")), (0.7, 0.5)), "row 1 is not 2 probabilities"),
+    ],
+)
+def test_published_preferences_are_checked(matrix: tuple[tuple[float, ...], ...], message: str | None) -> None:
+    if message is None:
+        assert presets.AnchoredPreset(matrix=matrix).matrix == matrix
+        return
+    with pytest.raises(ValidationError, match=message):
+        presets.AnchoredPreset(matrix=matrix)
 
 
 def test_a_preset_states_only_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,14 +135,16 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
         """Run the model; see :class:`MplugOwl2ForConditionalGeneration` for the arguments."""
         is_image = kwargs.pop("is_image", None)
         encoded = (kwargs.pop("mm_encoder_outputs", None) or {}).get("image")
-        if (input_ids is None) == (inputs_embeds is None):
-            raise InferenceError("one of input_ids and inputs_embeds is wanted, not both and not neither")
-        if pixel_values is not None and (encoded is not None or input_ids is None):
+        if pixel_values is not None and (encoded is not None or inputs_embeds is not None):
             raise InferenceError("pixel_values beside mm_encoder_outputs or inputs_embeds", expected="one of them")
-        if input_ids is not None:
+        if inputs_embeds is None:
+            if input_ids is None:
+                raise InferenceError("neither input_ids nor inputs_embeds were given")
             if pixel_values is not None:
                 encoded = self.get_image_features(pixel_values)
             inputs_embeds, is_image = self._embed(input_ids, encoded.pooler_output if encoded else None)
+        elif input_ids is not None:
+            raise InferenceError("input_ids beside inputs_embeds", expected="one of them")
         if use_cache and cache is None:
             cache = DynamicCache(config=self.config)
         if position_ids is None:

@@ -132,5 +132,5 @@ def test_parts_that_do_not_fit_together(changes: dict[str, Any], message: str) -
 
 @pytest.mark.parametrize("visual", [None, {}, {"visual_model": None}], ids=str)
 def test_without_a_vision_part(visual: Any) -> None:
-    with pytest.raises(ModelLoadError, match="visual_config.visual_model is missing"):
+    with pytest.raises(ModelLoadError, match=r"visual_config\.visual_model is missing"):
         _ = MplugOwl2Config(**(config() | {"visual_config": visual})).vision

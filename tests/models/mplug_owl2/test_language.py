@@ -18,7 +18,7 @@ ensure_torchvision()
 import transformers.models.llama.modeling_llama as llama
 from transformers import LlamaConfig, LlamaForCausalLM
 torch.set_num_threads(1)
-before = {name: (value, dict(vars(value)) if isinstance(value, type) else None) for name, value in vars(llama).items()}
+before = {n: (value, dict(vars(value)) if isinstance(value, type) else None) for n, value in vars(llama).items()}
 torch.manual_seed(0)
 config = LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
                      num_attention_heads=4, num_key_value_heads=2)

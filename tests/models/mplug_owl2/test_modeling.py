@@ -1,4 +1,4 @@
-"""The whole model: what the original gave, batches that change nothing, pictures and placeholders that must agree."""
+"""The whole model: what the original gave, batches that change nothing, counts that must agree."""
 
 from __future__ import annotations
 
@@ -282,9 +282,10 @@ def test_contradictory_inputs(images: Case) -> None:
     inputs = _inputs(images)
     embeds = torch.from_numpy(images.arrays["quality__inputs_embeds"])
     seen = {"image": images.model.get_image_features(inputs["pixel_values"])}
-    for wrong in ({}, {"inputs_embeds": embeds, "input_ids": inputs["input_ids"]}):
-        with pytest.raises(InferenceError, match="one of input_ids and inputs_embeds"):
-            images.model(**wrong)
+    with pytest.raises(InferenceError, match="neither input_ids nor inputs_embeds"):
+        images.model()
+    with pytest.raises(InferenceError, match="input_ids beside inputs_embeds"):
+        images.model(inputs["input_ids"], inputs_embeds=embeds)
     for wrong in ({"inputs_embeds": embeds}, {"input_ids": inputs["input_ids"], "mm_encoder_outputs": seen}):
         with pytest.raises(InferenceError, match="pixel_values beside"):
             images.model(pixel_values=inputs["pixel_values"], **wrong)
