@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +105,15 @@ def _open(
     from mllmqa.models.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
+    from transformers.utils.hub import resolve_revision
+
     from mllmqa.models import mplug_owl2, nano, originals
 
     nano.register()
     mplug_owl2.register()
     try:
+        if not source.local:  # one commit for all files, and for the provenance
+            source = replace(source, revision=resolve_revision(source.location, source.revision))
         folder = originals.original_folder(source)
         if folder is None:
             model, processor = _from_pretrained(source, dtype, where, quantization)
@@ -130,24 +134,32 @@ def _open(
         quantize.check(model, vision=quantization.vision, where=source.name)
     if not getattr(processor, "chat_template", None):
         raise ModelLoadError("its processor has no chat template", where=source.name)
-    return model, processor, getattr(model.config, "_commit_hash", None)
+    return model, processor, getattr(source.revision, "resolved", source.revision)
 
 
 def _from_pretrained(
     source: ModelSource, dtype: Any, where: str, quantization: Quantization | None
 ) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
     from mllmqa.models.mplug_owl2 import MODEL_TYPE
 
     hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
+    kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
+    if other := _OTHERS.get(str(kind)):
+        raise ModelLoadError(f"its model_type is {kind!r}, {other}", where=source.name)
     config = AutoConfig.from_pretrained(source.location, **hub)
     original = config.model_type == MODEL_TYPE
     how = _placement(source, config, dtype, where, quantization)
     if not original:
         how["use_safetensors"] = True
     model, report = AutoModelForImageTextToText.from_pretrained(
-        source.location, dtype=dtype, output_loading_info=True, **how, **hub
+        source.location,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # _check_keys refuses them by name
+        **how,
+        **hub,
     )
     _check_keys(source, report, strict=original)
     return model, _processor(source, hub)
@@ -192,7 +204,7 @@ def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) ->
     ``strict`` refuses unexpected keys, too: the original layouts are known to the last key.
     """
     for what in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        keys = sorted(str(key) for key in report.get(what, ()))
+        keys = sorted(_key(entry) for entry in report.get(what, ()))
         if not keys:
             continue
         shown = ", ".join(keys[:3]) + (" …" if len(keys) > 3 else "")
@@ -202,6 +214,17 @@ def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) ->
             continue
         raise ModelLoadError(text, where=source.name, expected="weights for every part that config.json names")
 
+
+def _key(entry: Any) -> str:
+    """Name a key; wrong shapes are reported as (key, shape there, shape here)."""
+    if isinstance(entry, str):
+        return entry
+    name, there, here = entry
+    return f"{name} is {tuple(there)}, not {tuple(here)}"
+
+
+_OTHERS = {"mplug_owl2_1": "mPLUG-Owl2.1 on Qwen, another architecture than mplug_owl2 on LLaMA, and not supported"}
+"""Families that are easily taken for supported ones."""
 
 _WEIGHTS = frozenset({".safetensors", ".bin"})
 _SETTINGS = frozenset({".json", ".jinja", ".model", ".txt"})

@@ -42,8 +42,9 @@ class AbstractorAttention(FullAttention):
         self.key = nn.Linear(shape.hidden_size, shape.hidden_size)
         self.value = nn.Linear(shape.hidden_size, shape.hidden_size)
         # Stored in the checkpoints: in half precision they are not what is computed here.
-        self.register_buffer("q_pos_embed", self.query_codes())
-        self.register_buffer("k_pos_embed", self.key_codes())
+        dtype = torch.get_default_dtype()  # that of the model while transformers builds it
+        self.register_buffer("q_pos_embed", self.query_codes().to(dtype))
+        self.register_buffer("k_pos_embed", self.key_codes().to(dtype))
 
     def query_codes(self) -> Tensor:
         """What ``q_pos_embed`` holds where a checkpoint does not have it."""

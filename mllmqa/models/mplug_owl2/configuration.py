@@ -95,6 +95,11 @@ class MplugOwl2Config(LlamaConfig):  # type: ignore[misc]  # transformers is not
         return shape
 
     @property
+    def image_token_id(self) -> int:
+        """What generation looks for when it repeats pictures for several beams."""
+        return IMAGE_TOKEN_ID
+
+    @property
     def input_side(self) -> int:
         """Side of the pictures in pixels."""
         return self.vision.image_size

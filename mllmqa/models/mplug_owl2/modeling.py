@@ -25,6 +25,7 @@ from transformers.modeling_outputs import (  # isort: skip
 from transformers.modeling_utils import slice_logits_to_keep  # isort: skip
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding  # isort: skip
 from transformers.utils import can_return_tuple  # isort: skip
+from transformers.utils.deprecation import deprecate_kwarg  # isort: skip
 from transformers.utils.generic import merge_with_config_defaults  # isort: skip
 from transformers.utils.output_capturing import capture_outputs  # isort: skip
 
@@ -36,7 +37,13 @@ class MplugOwl2PreTrainedModel(PreTrainedModel):  # type: ignore[misc]  # transf
     base_model_prefix = "model"
     input_modalities = ("image", "video", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["MplugOwl2DecoderLayer", "VisionLayer", "AbstractorLayer"]
+    # The abstractor and the embeddings have parameters of their own beside modules: one device each.
+    _no_split_modules: ClassVar[list[str]] = [
+        "MplugOwl2DecoderLayer",
+        "VisionEmbeddings",
+        "VisionLayer",
+        "VisualAbstractor",
+    ]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -111,6 +118,7 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
         joined = torch.cat(features).to(embeds.device, embeds.dtype)
         return embeds.masked_scatter(is_image[..., None], joined), is_image
 
+    @deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")  # type: ignore[untyped-decorator]
     @merge_with_config_defaults  # type: ignore[untyped-decorator]
     @capture_outputs  # type: ignore[untyped-decorator]
     def forward(
@@ -127,13 +135,16 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
         """Run the model; see :class:`MplugOwl2ForConditionalGeneration` for the arguments."""
         is_image = kwargs.pop("is_image", None)
         encoded = (kwargs.pop("mm_encoder_outputs", None) or {}).get("image")
+        if pixel_values is not None and (encoded is not None or inputs_embeds is not None):
+            raise InferenceError("pixel_values beside mm_encoder_outputs or inputs_embeds", expected="one of them")
         if inputs_embeds is None:
             if input_ids is None:
                 raise InferenceError("neither input_ids nor inputs_embeds were given")
-            if encoded is None and pixel_values is not None:
+            if pixel_values is not None:
                 encoded = self.get_image_features(pixel_values)
-            features = None if encoded is None else encoded.pooler_output
-            inputs_embeds, is_image = self._embed(input_ids, features)
+            inputs_embeds, is_image = self._embed(input_ids, encoded.pooler_output if encoded else None)
+        elif input_ids is not None:
+            raise InferenceError("input_ids beside inputs_embeds", expected="one of them")
         if use_cache and cache is None:
             cache = DynamicCache(config=self.config)
         if position_ids is None:
@@ -169,7 +180,8 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
         is_image: Bool (B, T), beside ``inputs_embeds``: which of them are picture tokens.
         logits_to_keep: Number of last positions, or a long tensor (B, K) of positions; only their logits
             are computed.
-        labels: Long (B, T), -100 where there is none: mean next-token cross entropy.
+        labels: Long (B, T), -100 where there is none: mean next-token cross entropy, or its sum over
+            ``num_items_in_batch`` where the Trainer gives it (gradient accumulation).
 
     Positions count from 0 in each row of the batch, padding included; with the mask, the side of the
     padding changes results by float noise only (rotary positions are relative).
@@ -189,6 +201,7 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
         """See :meth:`MplugOwl2Model.get_image_features`."""
         return self.model.get_image_features(pixel_values, **kwargs)
 
+    @deprecate_kwarg("past_key_values", "5.40.0", new_name="cache")  # type: ignore[untyped-decorator]
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
@@ -197,16 +210,24 @@ class MplugOwl2ForConditionalGeneration(MplugOwl2PreTrainedModel, GenerationMixi
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """See the class."""
+        items = kwargs.pop("num_items_in_batch", None)
         out = self.model(
-            input_ids=input_ids, pixel_values=pixel_values, attention_mask=attention_mask, **kwargs
-        )  # fmt: skip
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
         logits = self.lm_head(slice_logits_to_keep(out.last_hidden_state, logits_to_keep))
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size)
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, num_items_in_batch=items
+            )
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mllmqa.errors import InferenceError
 from mllmqa.media.pixels import MEAN_COLOR
@@ -31,13 +32,17 @@ class MplugOwl2ImageProcessor(CLIPImageProcessorPil):  # type: ignore[misc]  # t
     """CLIP's preprocessing behind padding to a centred square with its mean colour (122, 116, 104).
 
     Everything becomes RGB first, which the original scorers forget: non-square grey pictures raise there,
-    palette pictures get a wrong colour. Resizing is Pillow's; torch's filters differ by up to 4 levels.
+    palette pictures get a wrong colour. As in the original evaluation that is Pillow's ``convert("RGB")``, which
+    drops alpha (transformers would put white behind it); :mod:`mllmqa.media` composes before it comes here.
+    Resizing is Pillow's; torch's filters differ by up to 4 levels.
     """
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
     def process_image(self, image: Any, *args: Any, **kwargs: Any) -> NDArray[np.uint8]:
         """Return one picture as uint8 RGB, channels first, square."""
+        if isinstance(image, Image.Image):
+            image = image.convert("RGB")
         planes = super().process_image(image, *args, **kwargs)
         if len(planes) == 1:
             planes = np.repeat(planes, 3, axis=0)
@@ -130,8 +135,15 @@ class MplugOwl2Processor(ProcessorMixin):  # type: ignore[misc]  # transformers 
 
         Returns:
             ``input_ids`` and ``attention_mask`` (B, T), ``pixel_values`` (N, 3, S, S) where there are any.
+
+        Raises:
+            InferenceError: Prompts, placeholders and pictures do not agree in number.
         """
         texts = [text] if isinstance(text, str) else list(text)
+        if not texts:
+            raise InferenceError("no prompt")
+        if images is not None and videos is not None:
+            raise InferenceError("images and videos at once", expected="one of them")
         groups = _groups(images, videos, len(texts))
         counts = [[len(group)] if videos is not None else [1] * len(group) for group in groups]
         rows = [self.expand(self.encode(t), n) for t, n in zip(texts, counts, strict=True)]

@@ -1,0 +1,96 @@
+"""Clips through score(): the same frames, the same prompt, one placeholder; batches of unequal clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mllmqa
+from mllmqa import media
+from mllmqa.models.base import Clip, Request
+from mllmqa.prompts import load, render
+from tests.media.made import make_video
+from tests.models.mplug_owl2.conftest import Case
+
+VIDEO = "USER: How would you rate the quality of this video?\n<|image|>\nASSISTANT: The quality of the video is"
+
+
+@pytest.fixture
+def scorer(videos: Case) -> Any:
+    return mllmqa.load(str(videos.folder), device="cpu")
+
+
+def _direct(videos: Case, clip: Path, times: tuple[float, ...]) -> float:
+    """Score decoded frames by a call of the model itself."""
+    from PIL import Image
+
+    frames = media.decode_frames(media.open_media(clip), times).frames_THWC
+    inputs = videos.processor(videos=[[Image.fromarray(frame) for frame in frames]], text=VIDEO)
+    with torch.inference_mode():
+        logits = videos.model(**inputs).logits[:, -1]
+    return float(videos.level_scores(logits)[0])
+
+
+def test_a_clip_is_scored_from_one_frame_per_second(scorer: Any, videos: Case, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", 35)
+    score = scorer.score(clip)
+    made = score.provenance
+    assert (made.video_mode, made.frame_rule, made.preset) == ("joint", "1fps", "one-align")
+    assert len(made.timestamps_s) == 3
+    assert score.value == pytest.approx(_direct(videos, clip, made.timestamps_s), abs=2e-5)
+
+
+def test_one_and_eight_frames(scorer: Any, videos: Case, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", 20)
+    for count in (1, 8):
+        score = scorer.score(clip, mllmqa.ScoreOptions(frames=f"uniform:{count}", per_frame=True))
+        times = score.provenance.timestamps_s
+        assert len(times) == len(score.frames) == count
+        assert score.value == pytest.approx(_direct(videos, clip, times), abs=2e-5)
+
+
+def test_unequal_clips_and_pictures_in_one_run(scorer: Any, tmp_path: Path, photo: Path) -> None:
+    """In any order and batch size, every score is the one that the input has alone."""
+    sources = [make_video(tmp_path / f"{count}.mp4", count) for count in (5, 35, 22)] + [photo]
+    alone = [scorer.score(source).value for source in sources]
+    batch = [score.value for score in scorer.stream(sources, batch_size=8)]
+    np.testing.assert_allclose(batch, alone, atol=2e-5, rtol=0)
+    turned = [score.value for score in scorer.stream(sources[::-1], batch_size=3)]
+    np.testing.assert_allclose(turned[::-1], alone, atol=2e-5, rtol=0)
+    assert len({round(value, 3) for value in alone}) == 4
+
+
+def test_a_batch_of_clips_is_padded_and_masked(scorer: Any) -> None:
+    """Clips of one frame size and unequal length share a forward pass where the back end groups them so."""
+    draw, prompt = np.random.default_rng(0), render(load("score/quality"), medium="video")
+    requests = []
+    for count in (2, 5, 2, 1):
+        frames = tuple(draw.integers(0, 255, (56, 56, 3), dtype=np.uint8) for _ in range(count))
+        requests.append(Request(prompt, frames, Clip(tuple(map(float, range(count))), float(count))))
+    words = list(scorer.scale.words)
+    together = scorer.backend.level_logits(requests, words)
+    for request, answer in zip(requests, together, strict=True):
+        (single,) = scorer.backend.level_logits([request], words)
+        np.testing.assert_allclose(answer.logits, single.logits, atol=5e-5, rtol=0)
+        assert answer.log_z == pytest.approx(single.log_z, abs=5e-5)
+
+
+def test_free_questions_are_answered(scorer: Any, photo: Path) -> None:
+    prompt = render(load("score/quality"), medium="image")
+    picture = np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8)
+    (answer,) = scorer.backend.generate([Request(prompt, (picture,))], max_new_tokens=5)
+    assert isinstance(answer, str)
+    assert answer == scorer.backend.generate([Request(prompt, (picture,))], max_new_tokens=5)[0]
+
+
+def test_a_converted_copy_scores_the_same_and_keeps_its_preset(videos: Case, photo: Path, tmp_path: Path) -> None:
+    from mllmqa.convert import convert
+
+    made = convert(str(videos.folder), tmp_path / "copy")
+    assert (made.preset, made.dtype) == ("one-align", "float32")
+    value = mllmqa.load(str(made.folder), device="cpu").score(photo).value
+    assert value == mllmqa.load(str(videos.folder), device="cpu").score(photo).value
