@@ -41,11 +41,13 @@ def _root(
 
 
 def _register() -> None:
+    from mllmqa.cli.bench import bench
     from mllmqa.cli.models import list_models
     from mllmqa.cli.score import score
 
     app.command("score")(score)
     app.command("models")(list_models)
+    app.add_typer(bench, name="bench")
 
 
 _register()

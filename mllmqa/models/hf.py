@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from mllmqa.models.devices import input_device
 from mllmqa.models.passes import run
 from mllmqa.models.presets import Preset
 from mllmqa.prompts import Prompt
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -128,16 +131,22 @@ class HFBackend:
     def _forward(self, batch: list[Request], words: Sequence[str]) -> Iterator[LevelLogits]:
         import torch
 
-        texts = [self.text(request) for request in batch]
-        ids = torch.tensor([self.level_ids(text, words) for text in texts])  # (B, L)
-        encoded = Batch.of(batch, self._encode(batch, texts), self.processor)
-        rows = run(
-            self.model, encoded, input_device(self.model), self.processor.tokenizer.pad_token_id or 0
-        )  # (B, V)
+        encoded = self.encode(batch)
+        ids = torch.tensor([self.level_ids(self.text(request), words) for request in batch])  # (B, L)
+        rows = self.logits(encoded)  # (B, V)
         log_z = torch.logsumexp(rows.double(), dim=-1)
         chosen = rows.gather(1, ids)
         for row, z in zip(chosen.numpy().astype(np.float32), log_z.tolist(), strict=True):
             yield LevelLogits(logits=row, log_z=z)
+
+    def encode(self, requests: Sequence[Request]) -> Batch:
+        """Tokenise and preprocess requests of equal shape, on the CPU."""
+        texts = [self.text(request) for request in requests]
+        return Batch.of(requests, self._encode(list(requests), texts), self.processor)
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Return the logits at the answer position of each request, float32 on the CPU, (B, V)."""
+        return run(self.model, batch, input_device(self.model), self.processor.tokenizer.pad_token_id or 0)
 
     def _inputs(self, batch: list[Request], texts: list[str]) -> dict[str, Any]:
         """Tokenise and preprocess; tensors on the model's device, floats in the model's dtype."""

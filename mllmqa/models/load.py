@@ -57,7 +57,7 @@ def load_backend(
     if source.adapter is not None:
         model = adapters.attach(model, source.adapter, merge=how is None, where=source.name)
     if compiled:
-        model.compile(dynamic=True)
+        _compile(model)
     folder = Path(source.location)
     info = ModelInfo(
         model=source.name,
@@ -109,6 +109,18 @@ def _from_pretrained(
     if not getattr(processor, "chat_template", None):
         raise ModelLoadError("its processor has no chat template", where=source.name)
     return model, processor, getattr(model.config, "_commit_hash", None)
+
+
+def _compile(model: Any) -> None:
+    """Compile the repeated blocks of tower and language model, each kind once, for any batch and length.
+
+    The model as a whole takes minutes: its merging of pictures into text breaks the graph at every call.
+    """
+    from torch import nn
+
+    for stack in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+        for block in stack:
+            block.compile(dynamic=True)
 
 
 def _placement(source: ModelSource, dtype: Any, where: str, quantization: Quantization | None) -> dict[str, Any]:
