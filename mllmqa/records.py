@@ -17,7 +17,7 @@ def columns() -> list[str]:
     """Return the column names of the flat forms (CSV, Parquet), in order."""
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
     return (
-        f"source status aspect value std {levels} coverage reason message kind sha256 width height "
+        f"source status aspect value std {levels} coverage readout reason message kind sha256 width height "
         "duration_s n_frames_used model preset prompt_id view frame_rule decoder dtype spec"
     ).split()
 
@@ -36,7 +36,7 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
         row.update(reason=result.reason, message=result.message, spec=result.spec)
         return row
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
-    row.update(value=result.value, std=result.std, coverage=result.coverage)
+    row.update(value=result.value, std=result.std, coverage=result.coverage, readout=result.readout)
     row.update({f"p_{word}": p for word, p in result.levels.items()})
     row["n_frames_used"] = len(result.provenance.timestamps_s) or None
     return row

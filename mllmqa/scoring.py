@@ -22,11 +22,12 @@ from mllmqa.levels import average, distribution
 from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
+from mllmqa.models.presets import API_PRESET, DEFAULT_MODEL, Preset, resolve
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Distribution, FrameScore, Score, Unscored
 
 if TYPE_CHECKING:
+    from mllmqa.models.api import ApiOptions
     from mllmqa.prepare import IsDone, Source
 
     Many = list[Source] | tuple[Source, ...]
@@ -54,21 +55,37 @@ class Input:
 
 
 def load(
-    model: str = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    api: ApiOptions | None = None,
 ) -> Scorer:
     """Load a scorer.
 
     Args:
-        model: Preset name (``mllmqa models``), folder, or hub id.
+        model: Preset name (``mllmqa models``), folder, hub id, or ``api:MODEL`` for an OpenAI-compatible
+            endpoint.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
         revision: Hub revision.
+        api: Endpoint, limits and budget of ``api:MODEL``.
 
     Raises:
         UsageError: Unknown model, device or dtype.
         ModelLoadError: The model's files cannot be loaded.
+        ApiError: The endpoint cannot be used (found out with one tiny picture).
     """
     source = resolve(model, revision)
+    if source.preset.name == API_PRESET:
+        from mllmqa.models.api import load_api
+
+        if (device, dtype) != ("auto", "auto"):
+            raise UsageError("the endpoint chooses device and dtype", where=model, expected="neither is named")
+        return Scorer(load_api(source, api), source.preset)
+    if api is not None:
+        raise UsageError("options of an endpoint are given", where=model, expected="--model api:MODEL with them")
     return Scorer(load_backend(source, device=device, dtype=dtype), source.preset)
 
 
@@ -157,7 +174,8 @@ class Scorer:
         plan = self.plan(options)
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
-        size = batch_size or (4 if self.backend.info.device == "cpu" else 16)
+        own = getattr(self.backend, "batch_size", None)  # a remote one: what keeps its connections busy
+        size = batch_size or own or (4 if self.backend.info.device == "cpu" else 16)
         waiting: list[Prepared | Refused] = []
         for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
             waiting.append(ready)
@@ -206,7 +224,7 @@ class Scorer:
     def _distribution(self, answer: LevelLogits | MllmqaError) -> Distribution:
         if isinstance(answer, MllmqaError):
             raise answer
-        return distribution(np.asarray(answer.logits, dtype=np.float32), answer.log_z, self.scale)
+        return distribution(np.asarray(answer.logits, dtype=np.float32), answer.log_z, self.scale, answer.readout)
 
 
 def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:

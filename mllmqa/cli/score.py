@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mllmqa.cli import endpoint
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
+    from mllmqa.models.api import ApiOptions
     from mllmqa.resume import Entry
     from mllmqa.schema import Score, Unscored
     from mllmqa.scoring import Scorer
@@ -28,7 +30,7 @@ def score(
     image: Annotated[list[str] | None, typer.Option(metavar="FILE", help="An image. Repeatable.")] = None,
     video: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A video. Repeatable.")] = None,
     from_file: Annotated[str | None, typer.Option(metavar="FILE", help="One path per line; - is stdin.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="See `mllmqa models`.")] = "nano",
+    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
     aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
     frames: Annotated[
         str | None,
@@ -52,6 +54,14 @@ def score(
         int | None, typer.Option(min=1, max=64, help="Decode threads. Default: one per core.")
     ] = None,
     scale: Annotated[int, typer.Option(help="Shown scale: 5 | 100. Records always have 1..5.")] = 5,
+    base_url: endpoint.BaseUrl = None,
+    concurrency: endpoint.Concurrency = None,
+    timeout: endpoint.Timeout = None,
+    budget: endpoint.Limit = None,
+    price: endpoint.PriceOption = None,
+    readout: endpoint.Readout = None,
+    cache: endpoint.CacheFolder = None,
+    no_cache: endpoint.NoCache = False,
 ) -> None:
     """Score the quality of images and videos.
 
@@ -72,15 +82,20 @@ def score(
     size = _batch_size(batch_size)
     wanted = Wanted(tuple(paths or ()), tuple(image or ()), tuple(video or ()), from_file, limit)
     wanted.check(resume=resume)
+    api = endpoint.endpoint_options(
+        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
+    )
 
     output = _Output(chosen, resume)
-    scorer = _load(model, device, dtype)
+    scorer = _load(model, device, dtype, api)
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
             output.write(result)
             screen.show(result)
         output.close()
+    if api is not None:
+        screen.note(scorer.backend.usage.line(api.price))  # type: ignore[attr-defined]
     raise typer.Exit(screen.finish(already=output.already, already_unscored=output.already_unscored))
 
 
@@ -135,7 +150,7 @@ def _batch_size(text: str) -> int | None:
     return int(text)
 
 
-def _load(model: str, device: str, dtype: str) -> Scorer:
+def _load(model: str, device: str, dtype: str, api: ApiOptions | None) -> Scorer:
     from transformers.utils.logging import disable_progress_bar
 
     from mllmqa.scoring import load
@@ -143,4 +158,4 @@ def _load(model: str, device: str, dtype: str) -> Scorer:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
     if not sys.stderr.isatty():
         disable_progress_bar()
-    return load(model, device=device, dtype=dtype)
+    return load(model, device=device, dtype=dtype, api=api)

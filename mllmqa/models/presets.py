@@ -18,6 +18,9 @@ from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
+API_PRESET = "api"
+API_PREFIX = "api:"
+"""``--model api:NAME`` is the model NAME behind an OpenAI-compatible endpoint."""
 MARKER_FILE = "mllmqa.json"
 """In a model folder: ``{"preset": NAME}`` says how that model wants to be asked."""
 
@@ -117,6 +120,12 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
         ModelLoadError: A folder that holds no model.
     """
     known = presets()
+    if name.startswith(API_PREFIX):
+        if not (remote := name.removeprefix(API_PREFIX)).strip():
+            raise UsageError("no model is named after api:", expected="api:MODEL, as the endpoint calls it")
+        if revision:
+            raise UsageError("a model behind an endpoint has no revisions", where=name)
+        return ModelSource(name, known[API_PRESET], remote, local=False)
     if name in known and known[name].weights is not None:
         if revision and str(known[name].weights).startswith("package:"):
             raise UsageError("the model inside the package has no revisions", where=name)
@@ -131,7 +140,7 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
     close = difflib.get_close_matches(name, [n for n, p in known.items() if p.weights], n=1)
     raise UnknownNameError(
         f"no model {name!r}",
-        expected="a name listed by `mllmqa models`, a folder with config.json, or a hub id like org/model",
+        expected="a name listed by `mllmqa models`, a folder with config.json, a hub id like org/name, or api:NAME",
         hint=f"did you mean {close[0]!r}?" if close else None,
     )
 
