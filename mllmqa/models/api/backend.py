@@ -135,10 +135,10 @@ class ApiBackend:
                 words,
                 self.info.model,
             )
-            self._transport.refused = None  # a path that this key may not use is no refusal of the key
             self._cache.keep_endpoint(key, asdict(found))
         else:
             found = Dialect(**kept)
+        self._transport.probing = False
         self.dialect = found
         self.info = replace(
             self.info, revision=found.served, settings_sha256=self._settings(found), readout=found.name

@@ -32,7 +32,14 @@ from mllmqa.errors import (
 from mllmqa.models.api.messages import DECISIONS
 from mllmqa.models.api.meter import Meter
 from mllmqa.models.api.options import OPENAI_URL, ApiOptions
-from mllmqa.models.api.retry import LOST_RETRIES, MAX_RETRY_AFTER_S, backoff_s, is_retried, retry_after_s
+from mllmqa.models.api.retry import (
+    LOST_RETRIES,
+    MAX_RETRY_AFTER_S,
+    RETRIED,
+    backoff_s,
+    is_retried,
+    retry_after_s,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +93,8 @@ class Transport:
         self._options, self._meter, self._pacing = options, meter, pacing or Pacing()
         self._stop = threading.Event()
         self.refused: ApiAuthError | None = None
+        self.probing = True
+        """While an endpoint is tried, one path may be barred (403) and another open: a refusal stops one call only."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key and self.url == OPENAI_URL:
             raise ApiAuthError("needs a key", where=self.url, hint=f"set the environment variable {KEY_VARIABLE}")
@@ -209,7 +218,7 @@ class Transport:
             error = BudgetError(f"the account's quota is used up ({status})", where=self.url)
         elif is_retried(status, headers):
             raise _Again(f"{status} {message}".strip(), wait_s=retry_after_s(headers, self._pacing.now_s()))
-        elif status >= 500 or status in (408, 409, 429):
+        elif (status >= 500 and status != 501) or status in RETRIED:
             error = ApiUnreachableError(f"{status} {message}; it asks not to be tried again", where=self.url)
         elif status in (404, 405):
             error = ApiModelError(f"no such model or path ({status} {message})", where=self.url)
@@ -223,12 +232,14 @@ class Transport:
 
     def _refuse(self, status: int) -> ApiAuthError:
         has_key = bool(os.environ.get(KEY_VARIABLE, "").strip())
-        self.refused = ApiAuthError(
+        error = ApiAuthError(
             f"{'refuses the' if has_key else 'wants a'} key ({status})",
             where=self.url,
             hint=f"check the environment variable {KEY_VARIABLE} and what the key may do",
         )
-        return self.refused
+        if not self.probing:
+            self.refused = error
+        return error
 
     def _checked(self, path: str, raw: bytes) -> dict[str, Any]:
         """Parse a body with status 200; what holds no answer is an error and is never kept."""
