@@ -262,25 +262,3 @@ def test_load(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer.backend.close()  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="device and dtype"):
         load("api:eye", device="cpu")
-
-
-def test_ctrl_c_keeps_what_is_in_flight_and_sends_nothing_new(
-    server: Loopback, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend = connect(concurrency=1).backend
-    requests = [Request(ASK, (photo_pixels(32, 32, seed=i),)) for i in range(3)]
-    real = backend._pool.submit
-
-    def submit(*arguments: object) -> object:
-        if arguments[1] is requests[2]:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    results: list[object] = []
-    monkeypatch.setattr(backend, "_chat", lambda request, length: results.append(request))
-    monkeypatch.setattr(backend._pool, "submit", submit)
-    with pytest.raises(KeyboardInterrupt):
-        backend.generate(requests)
-    monkeypatch.undo()
-    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    assert backend.generate(requests) == [" good"] * 3  # usable again

@@ -72,7 +72,7 @@ def test_killed_in_the_middle_and_resumed_nothing_is_paid_twice(
     # One at a time and a batch of all: no record is written before the last answer.
     arguments = (photos, "--base-url", server.url, "--jsonl", out, "--concurrency", 1, "--batch-size", 12)
     first = subprocess.Popen(_command(*arguments), stderr=subprocess.DEVNULL)
-    while first.poll() is None and server._at_once == 0 or len(server.paid) < 5:
+    while (first.poll() is None and server._at_once == 0) or len(server.paid) < 5:
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
@@ -88,6 +88,32 @@ def test_killed_in_the_middle_and_resumed_nothing_is_paid_twice(
     counts = sorted(server.paid.count(body) for body in set(server.paid))
     assert counts == [1] * (13 - lost) + [2] * lost
     assert lost <= 1
+
+
+def test_ctrl_c_waits_for_what_is_paid_for_and_sends_nothing_new(
+    server: Loopback, photos: Path, tmp_path: Path
+) -> None:
+    out, gate = tmp_path / "out.jsonl", threading.Semaphore(5)  # the probe's 2 requests and 3 pictures
+    server.on_request = lambda: gate.acquire() and None  # type: ignore[assignment, return-value]
+    arguments = (photos, "--base-url", server.url, "--jsonl", out, "--concurrency", 1, "--batch-size", 12)
+    # A parent that ignores SIGINT (a background job of a shell) would hand that on.
+    first = subprocess.Popen(
+        _command(*arguments), stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    while len(server.paid) < 4 or server._at_once == 0:  # the fourth picture is in flight
+        time.sleep(0.02)
+    first.send_signal(signal.SIGINT)
+    time.sleep(0.2)  # gives a client that would not wait the time to go away; nothing is measured
+    gate.release(100)
+    _, err = first.communicate()
+    assert (first.returncode, err) == (130, "mllmqa: interrupted\n")
+    sent = len(server.paid)
+    assert sent < 13
+    second = _run(*arguments, "--resume")
+    assert second.returncode == 0, second.stderr
+    assert f"{sent - 1} from the cache" in second.stderr
+    assert len(server.paid) == len(set(server.paid)) == 13
 
 
 def test_a_spent_budget_is_continued(server: Loopback, photos: Path, tmp_path: Path) -> None:
