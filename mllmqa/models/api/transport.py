@@ -94,7 +94,7 @@ class Transport:
         self._stop = threading.Event()
         self.refused: ApiAuthError | None = None
         self.probing = True
-        """While an endpoint is tried, one path may be barred (403) and another open: a refusal stops one call only."""
+        """While an endpoint is tried, one path may be barred (403) and another open: no refusal stops it."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key and self.url == OPENAI_URL:
             raise ApiAuthError("needs a key", where=self.url, hint=f"set the environment variable {KEY_VARIABLE}")
@@ -211,22 +211,23 @@ class Transport:
         detail = body.get("error", body) if isinstance(body, dict) else body
         fields = detail if isinstance(detail, dict) else {"message": detail}
         code, message = str(fields.get("code") or ""), _plain(self._clean(str(fields.get("message") or body or "")))
+        said = f": {message}" if message else ""
         if status in (401, 403):  # never with the endpoint's own words: they may hold parts of the key
             error: ApiError = self._refuse(status)
         elif status == 402 or code == "insufficient_quota":
             self._meter.close("the endpoint says that the account's quota is used up")
             error = BudgetError(f"the account's quota is used up ({status})", where=self.url)
         elif is_retried(status, headers):
-            raise _Again(f"{status} {message}".strip(), wait_s=retry_after_s(headers, self._pacing.now_s()))
+            raise _Again(f"{status}{said}", wait_s=retry_after_s(headers, self._pacing.now_s()))
         elif (status >= 500 and status != 501) or status in RETRIED:
-            error = ApiUnreachableError(f"{status} {message}; it asks not to be tried again", where=self.url)
+            error = ApiUnreachableError(f"{status}{said}; it asks not to be tried again", where=self.url)
         elif status in (404, 405):
-            error = ApiModelError(f"no such model or path ({status} {message})", where=self.url)
+            error = ApiModelError(f"no such model or path ({status}{said})", where=self.url)
         elif code in _FILTERED:
             error = ApiRefusedError(f"a content filter declines the request ({code})", where=self.url)
         else:
             param = f" (param {_plain(self._clean(str(fields['param'])))})" if fields.get("param") else ""
-            error = ApiRejectedError(f"rejects the request ({status}): {message}{param}", where=self.url)
+            error = ApiRejectedError(f"rejects the request ({status}){said}{param}", where=self.url)
         error.status = status
         raise error from None
 

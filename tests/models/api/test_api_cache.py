@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 import threading
@@ -33,7 +32,7 @@ def test_an_answer_is_asked_for_once_and_survives_reopening(tmp_path: Path) -> N
     again = AnswerCache(path)
     assert again.answer("k", "m", _never)[0] == {"x": [1, "ü"]}
     again.close()
-    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_two_processes_may_share_it(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_key_that_is_refused_in_the_middle_stops_the_run(
 
 
 def test_an_unknown_model_is_one_line(connect: Connect) -> None:
-    with pytest.raises(ApiModelError, match=r"no such model or path .*'nobody' does not exist"):
+    with pytest.raises(ApiModelError, match=r"no such model or path .404: .*'nobody' does not exist"):
         connect(model="nobody")
 
 

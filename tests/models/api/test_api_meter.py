@@ -61,7 +61,7 @@ def test_money() -> None:
     meter = Meter(Budget(cost=0.0001), price)
     _spend(meter, (10, 2))  # 0.00004
     _spend(meter, (10, 2))
-    with pytest.raises(BudgetError, match="budget of 0.0001"):
+    with pytest.raises(BudgetError, match=r"budget of 0\.0001"):
         _spend(meter)
     assert meter.usage.cost(price) == pytest.approx(0.00008)
     with pytest.raises(BudgetError):

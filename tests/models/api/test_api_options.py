@@ -48,7 +48,8 @@ def test_prices() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"readout": "guess"}, {"concurrency": 0}, {"concurrency": 999}, {"timeout_s": 0}, {"timeout_s": float("nan")},
+        {"readout": "guess"}, {"concurrency": 0}, {"concurrency": 999}, {"timeout_s": 0},
+        {"timeout_s": float("nan")},
         {"retries": -1}, {"max_tokens": 0}, {"budget": Budget(cost=1)}, {"base_url": "localhost:8000"},
         {"base_url": "ftp://host/v1"}, {"base_url": "http://"}, {"base_url": "http://h:99999/v1"},
     ],

@@ -93,7 +93,8 @@ def test_an_answer_that_goes_another_way_is_read_as_text() -> None:
 
 @pytest.mark.parametrize(
     "top", [[{"token": "good", "logprob": 0.7}], [_item("good", 0.9), _item("fair", 0.9)], [{"token": "good"}],
-            [{"token": 3, "logprob": -1}], [{"token": "good", "logprob": math.nan}], [{"token": "a", "logprob": True}]],
+            [{"token": 3, "logprob": -1}], [{"token": "good", "logprob": math.nan}],
+            [{"token": "a", "logprob": True}]],
 )  # fmt: skip
 def test_numbers_that_are_no_log_probabilities(top: list[dict[str, Any]]) -> None:
     answer = _answer({"good": 0.5})
