@@ -13,9 +13,10 @@ from mllmqa._version import __version__
 from mllmqa.errors import MllmqaError
 
 if TYPE_CHECKING:
+    from mllmqa.loading import load
     from mllmqa.prepare import ScoreOptions
     from mllmqa.schema import Score, Unscored
-    from mllmqa.scoring import Scorer, load
+    from mllmqa.scoring import Scorer
 
 __all__ = ["MllmqaError", "Score", "ScoreOptions", "Scorer", "Unscored", "__version__", "load"]
 
@@ -24,7 +25,7 @@ _LAZY = {
     "ScoreOptions": "mllmqa.prepare",
     "Unscored": "mllmqa.schema",
     "Scorer": "mllmqa.scoring",
-    "load": "mllmqa.scoring",
+    "load": "mllmqa.loading",
 }
 
 

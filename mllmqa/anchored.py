@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -136,6 +137,8 @@ class AnchoredScorer(Scorer):
     """
 
     def __init__(self, backend: Backend, preset: Preset, anchors: AnchorSet) -> None:
+        if backend.info.remote:
+            raise UsageError("a model behind an endpoint compares with no anchors", where=backend.info.model)
         self.settings = preset.anchored or AnchoredPreset()
         prompt = prompts.load(self.settings.prompt)
         asked = {
@@ -233,7 +236,8 @@ class AnchoredScorer(Scorer):
 
     def _preference(self, answer: LevelLogits) -> tuple[float, float]:
         logits = np.asarray(answer.logits, dtype=np.float32)
-        return levels.expectation(logits, answer.log_z, self.scale, self.settings.temperature)
+        value, coverage = levels.expectation(logits, answer.log_z, self.scale, self.settings.temperature)
+        return value, math.nan if coverage is None else coverage  # models on this machine always tell
 
     def _judge(self, answers: Sequence[LevelLogits], ready: Prepared, plan: Plan) -> Judged:
         """Place an input by the answers about its pairs with the anchors, for each frame of a video."""

@@ -17,7 +17,17 @@
     └── ModelError
         ├── ModelLoadError         weights, configuration or tokenizer cannot be loaded
         ├── LevelTokenError        the level words are not distinct single tokens there
-        └── InferenceError         the forward pass failed, or gave NaN
+        ├── InferenceError         the forward pass failed, or gave NaN
+        └── ApiError               something between us and a remote model
+            ├── ApiAuthError           the endpoint refuses the key: the run stops
+            ├── ApiModelError          the endpoint has no such model, or no such path
+            ├── ApiRejectedError       the endpoint rejects this request (400, 413, 422 …)
+            ├── ApiUnreachableError    no answer after all tries (429, 5xx, cut, slow, no connection)
+            ├── ApiAnswerError         a body that is no answer: HTML, no choices, odd numbers
+            ├── ApiRefusedError        the model or a content filter declines
+            ├── ApiTruncatedError      the answer was cut off before a level word
+            ├── ApiUnparsedError       an answer in words, but no level word
+            └── BudgetError            not asked: the budget of the run is spent
 
 A message is one line: what is wrong, where, what was expected, what to do.
 """
@@ -155,6 +165,68 @@ class InferenceError(ModelError):
     """The forward pass failed or gave values that are not finite."""
 
     code = "inference"
+
+
+class ApiError(ModelError):
+    """Something went wrong between us and a remote model."""
+
+    code = "api"
+    status: int | None = None
+    """HTTP status, where there was one."""
+
+
+class ApiAuthError(ApiError):
+    """The endpoint refuses the key, or wants one. Every further request would fail: the run stops."""
+
+    code = "api-auth"
+
+
+class ApiModelError(ApiError):
+    """The endpoint has no such model, or nothing at this path."""
+
+    code = "api-model"
+
+
+class ApiRejectedError(ApiError):
+    """The endpoint rejects this very request: sending it again cannot help."""
+
+    code = "api-rejected"
+
+
+class ApiUnreachableError(ApiError):
+    """No answer after all tries: too many requests, server errors, cut or slow connections."""
+
+    code = "api-unreachable"
+
+
+class ApiAnswerError(ApiError):
+    """What came back with status 200 is no answer: HTML, no choices, probabilities that are none."""
+
+    code = "api-answer"
+
+
+class ApiRefusedError(ApiError):
+    """The model declines to answer, or a content filter does. An answer that is paid for."""
+
+    code = "api-refused"
+
+
+class ApiTruncatedError(ApiError):
+    """The answer was cut off by its length before a level word was said. Paid for."""
+
+    code = "truncated"
+
+
+class ApiUnparsedError(ApiError):
+    """The answer is not a level word. It is never guessed what was meant. Paid for."""
+
+    code = "unparsed"
+
+
+class BudgetError(ApiError):
+    """Not asked, because the budget of the run (or the account's quota) is spent."""
+
+    code = "budget"
 
 
 def error_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, LevelTokenError
 from mllmqa.prompts import LevelFile
-from mllmqa.schema import Distribution
+from mllmqa.schema import Distribution, Readout
 
 Encode = Callable[[str], list[int]]
 """Text → token ids, with the special tokens that the model's prompt has."""
@@ -57,27 +57,35 @@ def token_ids(encode: Encode, prefix: str, words: Sequence[str], *, model: str =
     return [found[word] for word in words]
 
 
-def distribution(logits: NDArray[np.float32], log_z: float, scale: LevelFile) -> Distribution:
+def distribution(
+    logits: NDArray[np.float32], log_z: float | None, scale: LevelFile, readout: Readout = "logits"
+) -> Distribution:
     """Turn the logits of the level words into a distribution with its moments.
 
     Args:
-        logits: Float32, shape (L,): logit of each level word at the answer position, in the scale's order.
-        log_z: Log of the sum of exponentials of *all* logits there, the open-vocabulary normaliser.
+        logits: Float32, shape (L,): logit of each level word at the answer position, in the scale's order;
+            ``-inf`` for a word that was not reported, if at least one is finite.
+        log_z: Log of the sum of exponentials of *all* logits there, the open-vocabulary normaliser; None where
+            it is not known.
         scale: Words and values.
+        readout: How they were read.
 
     Returns:
         Closed-set probabilities, mean (1..5), standard deviation, and coverage = the words' mass in the
-        open vocabulary.
+        open vocabulary (None without ``log_z``).
 
     Raises:
-        InferenceError: A logit or the normaliser is not finite.
+        InferenceError: A logit is NaN or +inf, none is finite, or the normaliser is not finite.
     """
-    return _moments(*_closed_set(logits, log_z, scale), scale)
+    p, coverage = _closed_set(logits, log_z, scale)
+    reported = zip(scale.words, np.asarray(logits), strict=True)
+    absent = tuple(word for word, x in reported if x == -np.inf and readout == "logprobs")
+    return _moments(p, coverage, scale, readout, absent)
 
 
 def expectation(
-    logits: NDArray[np.float32], log_z: float, scale: LevelFile, temperature: float
-) -> tuple[float, float]:
+    logits: NDArray[np.float32], log_z: float | None, scale: LevelFile, temperature: float
+) -> tuple[float, float | None]:
     """Return the expected value of the words and their coverage, on any scale of words.
 
     Args:
@@ -95,17 +103,18 @@ def expectation(
 
 
 def _closed_set(
-    logits: NDArray[np.float32], log_z: float, scale: LevelFile, temperature: float = 1.0
-) -> tuple[NDArray[np.float64], float]:
+    logits: NDArray[np.float32], log_z: float | None, scale: LevelFile, temperature: float = 1.0
+) -> tuple[NDArray[np.float64], float | None]:
     """Return closed-set probabilities (L,) and coverage."""
     z = np.asarray(logits, dtype=np.float64)
     if z.shape != (len(scale.levels),):
         raise InferenceError(f"got logits of shape {z.shape}", expected=f"({len(scale.levels)},)")
-    if not (np.isfinite(z).all() and math.isfinite(log_z)):
+    usable = not (np.isnan(z).any() or np.isposinf(z).any()) and np.isfinite(z).any()
+    if not (usable and (log_z is None or math.isfinite(log_z))):
         raise InferenceError("the model gave logits that are not finite", hint="try --dtype float32")
-    mass = float(z.max() + np.log(np.exp(z - z.max()).sum()))
     weights = np.exp((z - z.max()) / temperature)
-    return weights / weights.sum(), min(1.0, math.exp(mass - log_z))
+    mass = float(z.max() + np.log(np.exp(z - z.max()).sum()))
+    return weights / weights.sum(), None if log_z is None else min(1.0, math.exp(mass - log_z))
 
 
 def average(parts: Sequence[Distribution], scale: LevelFile) -> Distribution:
@@ -117,10 +126,16 @@ def average(parts: Sequence[Distribution], scale: LevelFile) -> Distribution:
     if not parts:
         raise InferenceError("no frame was scored")
     p = np.mean([[part.levels[word] for word in scale.words] for part in parts], axis=0)
-    return _moments(p, float(np.mean([part.coverage for part in parts])), scale)
+    known = [part.coverage for part in parts if part.coverage is not None]
+    coverage = float(np.mean(known)) if len(known) == len(parts) else None
+    readouts = {part.readout for part in parts}
+    absent = tuple(word for word in scale.words if any(word in part.absent for part in parts))
+    return _moments(p, coverage, scale, readouts.pop() if len(readouts) == 1 else "mixed", absent)
 
 
-def _moments(p: NDArray[np.float64], coverage: float, scale: LevelFile) -> Distribution:
+def _moments(
+    p: NDArray[np.float64], coverage: float | None, scale: LevelFile, readout: Readout, absent: tuple[str, ...]
+) -> Distribution:
     values = np.asarray(scale.values, dtype=np.float64)
     mean = float(p @ values)
     variance = float(p @ (values - mean) ** 2)
@@ -130,6 +145,8 @@ def _moments(p: NDArray[np.float64], coverage: float, scale: LevelFile) -> Distr
         std=math.sqrt(max(0.0, variance)),
         levels={word: float(x) for word, x in zip(scale.words, p, strict=True)},
         coverage=coverage,
+        readout=readout,
+        absent=absent,
     )
 
 

@@ -27,9 +27,9 @@ from mllmqa.errors import (
     UsageError,
     error_line,
 )
-from mllmqa.models.base import Clip, ImageHWC, ModelInfo, Request
+from mllmqa.models.base import Clip, EncodedImage, ImageHWC, ModelInfo, Request
 from mllmqa.models.presets import Preset
-from mllmqa.schema import Media, Provenance
+from mllmqa.schema import Media, Provenance, Sent
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -161,6 +161,8 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
     """Hash all that decides a score but the input: model, preset, prompts, words, view, rule, libraries."""
     identity = asdict(info)
     del identity["device"]
+    if not info.remote:
+        del identity["base_url"], identity["readout"]
     if info.weights_sha256:
         del identity["model"]  # how the user spelled its folder
     decided = {
@@ -215,18 +217,32 @@ def prepare(
 def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     shown = media.decode_frames(opened, background=plan.view.pad_color)
     view = tuple(plan.view(shown.frames_THWC[0], _generator(opened)))
-    return Prepared(name, opened.info, _about(view, plan), True, _provenance(plan, shown, video=False))
+    sent = _files(view, plan, opened)
+    made = _provenance(plan, shown, video=False, sent=sent)
+    return Prepared(name, opened.info, _about(view, plan, sent), True, made)
 
 
-def _about(view: tuple[ImageHWC, ...], plan: Plan) -> tuple[Request, ...]:
+def _about(view: tuple[ImageHWC, ...], plan: Plan, files: tuple[EncodedImage, ...] | None) -> tuple[Request, ...]:
     """Ask about one picture: once, or about its pairs with the anchors."""
     if not plan.anchors:
-        return (Request(plan.image_prompt, view),)
+        return (Request(plan.image_prompt, view, encoded=files),)
     if len(view) != 1:
         what = f"the view {plan.view.name} cuts pictures into parts, which cannot be compared with an anchor"
         raise UsageError(what, hint="choose another with --view")
     orders = (1, -1) if plan.both_orders else (1,)
     return tuple(Request(plan.image_prompt, (anchor, *view)[::o]) for anchor in plan.anchors for o in orders)
+
+
+def _files(
+    views: tuple[ImageHWC, ...], plan: Plan, opened: media.OpenMedia | None = None
+) -> tuple[EncodedImage, ...] | None:
+    """Return the files that a remote model gets: the user's own bytes where the view is the untouched file."""
+    if not plan.info.remote:
+        return None
+    from mllmqa.models.api.pictures import as_png, original_file
+
+    own = original_file(opened) if opened is not None and plan.view.kind == "native" else None
+    return (own,) if own is not None else tuple(as_png(view) for view in views)
 
 
 def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
@@ -253,9 +269,13 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
             )
     joint = plan.video_mode != "per-frame"
     requests = [_joint_request(views, Clip(tuple(times), index.duration_s), plan)] if joint else []
+    files = [_files(view, plan) for view in views]
+    sent = tuple(file for parts in files for file in parts or ()) or None
+    requests = [replace(request, encoded=sent) for request in requests]
     if plan.per_frame or not joint:
-        requests += [request for view in views for request in _about(view, plan)]
-    made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True)
+        asked = zip(views, files, strict=True)
+        requests += [request for view, own in asked for request in _about(view, plan, own)]
+    made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True, sent=sent)
     return Prepared(name, opened.info, tuple(requests), joint, made)
 
 
@@ -277,7 +297,9 @@ def _versions() -> dict[str, str]:
     return {"torch_version": version("torch"), "transformers_version": version("transformers")}
 
 
-def _provenance(plan: Plan, shown: media.Frames, *, video: bool) -> Provenance:
+def _provenance(
+    plan: Plan, shown: media.Frames, *, video: bool, sent: tuple[EncodedImage, ...] | None = None
+) -> Provenance:
     prompt = plan.video_prompt if video else plan.image_prompt
     mode: Literal["joint", "per-frame"] = "per-frame" if plan.video_mode == "per-frame" else "joint"
     return Provenance(
@@ -293,4 +315,7 @@ def _provenance(plan: Plan, shown: media.Frames, *, video: bool) -> Provenance:
         video_mode=mode if video else None,
         decoder=shown.decoder,
         timestamps_s=shown.timestamps_s,
+        sent=tuple(Sent(mime=f.mime, sha256=f.sha256, size_bytes=len(f.data), original=f.original) for f in sent)
+        if sent
+        else None,
     )

@@ -21,7 +21,7 @@ def columns() -> list[str]:
     """
     levels = " ".join(f"p_{word}" for word in prompts.level_scale().words)
     return (
-        f"source status aspect value std {levels} coverage map_score map_standard_error reason message "
+        f"source status aspect value std {levels} coverage readout map_score map_standard_error reason message "
         "kind sha256 width height duration_s n_frames_used model preset prompt_id view frame_rule decoder "
         "dtype spec"
     ).split()
@@ -41,7 +41,7 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
         row.update(reason=result.reason, message=result.message, spec=result.spec)
         return row
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
-    row.update(value=result.value, std=result.std, coverage=result.coverage)
+    row.update(value=result.value, std=result.std, coverage=result.coverage, readout=result.readout)
     row.update(
         {f"p_{level}": p for level, p in zip(prompts.level_scale().words, result.levels.values(), strict=False)}
     )

@@ -16,14 +16,23 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from mllmqa.errors import DataError, MediaCorruptError, MediaLimitError
+from mllmqa.errors import (
+    ApiRefusedError,
+    ApiTruncatedError,
+    ApiUnparsedError,
+    DataError,
+    MediaCorruptError,
+    MediaLimitError,
+)
 from mllmqa.records import columns
 from mllmqa.schema import Unscored, read_result
 
 Kind = Literal["jsonl", "csv"]
 
-FINAL_REASONS = frozenset({MediaCorruptError.code, MediaLimitError.code})
-"""Refusals that depend on the content alone: not tried again while the content is the same."""
+_PAID = (ApiRefusedError, ApiTruncatedError, ApiUnparsedError)
+FINAL_REASONS = frozenset(kind.code for kind in (MediaCorruptError, MediaLimitError, *_PAID))
+"""Refusals that depend on the content alone, and useless answers that were paid for: not tried again while the
+content is the same. Everything else is, inputs that a spent budget left out among them."""
 
 
 @dataclass(frozen=True)

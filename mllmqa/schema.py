@@ -1,6 +1,10 @@
 """Records that flow through mllmqa: frozen, versioned, JSON in and out.
 
 One input gives exactly one :data:`Result`: a :class:`Score`, or an :class:`Unscored` that says why not.
+
+Remote models added ``readout``, ``absent``, ``sent`` and ``base_url``, and let ``coverage`` be None where an
+endpoint does not tell it. No older field changed its meaning and all new ones have defaults, so the version
+stayed 1: readers of older records read on.
 """
 
 from __future__ import annotations
@@ -11,6 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 SCHEMA_VERSION = 1
 """Version of the records below; raised when a field changes its meaning."""
+
+Readout = Literal["logits", "decisions", "logprobs", "text", "mixed"]
+"""How a distribution was read: ``logits`` of a model on this machine; over the network from a ``decisions``
+endpoint, from the top ``logprobs`` of a token, or from the word in the answer's ``text`` (then one word has all
+the mass); ``mixed``: frames of one clip were read in different ways."""
 
 
 class Record(BaseModel):
@@ -44,6 +53,17 @@ class Media(Record):
     n_frames: int | None = None
 
 
+class Sent(Record):
+    """One picture that was sent to a remote model."""
+
+    mime: str
+    sha256: str
+    """Of the bytes sent."""
+    size_bytes: int
+    original: bool
+    """Whether these are the bytes of the user's file; else a lossless PNG of the view."""
+
+
 class Provenance(Record):
     """How a score came about. Two scores may be compared only if they share their ``spec``."""
 
@@ -55,7 +75,8 @@ class Provenance(Record):
     revision: str | None = None
     weights_sha256: str | None = None
     settings_sha256: str | None = None
-    """Of configuration, tokenizer, processor and chat template; like the weights', for local models only."""
+    """Of configuration, tokenizer, processor and chat template of a local model (like the weights'); of the
+    parameters of the requests to a remote one."""
     prompt_id: str
     prompt_sha256: str
     view: str
@@ -74,6 +95,12 @@ class Provenance(Record):
     """Method and what is left in full precision; None: nothing is quantised."""
     adapter_sha256: str | None = None
     """Of the LoRA adapter's weights and configuration; None: no adapter."""
+    base_url: str | None = None
+    """Endpoint of a remote model, without credentials."""
+    readout: str = "logits"
+    """How this model's level scores are read; the record's own ``readout`` tells if one fell back."""
+    sent: tuple[Sent, ...] | None = None
+    """Pictures that were sent to a remote model, in order; None for a model on this machine."""
     torch_version: str
     transformers_version: str
 
@@ -86,9 +113,12 @@ class Distribution(Record):
     levels: dict[str, float]
     """Probability of each level word, best first; sums to 1. Empty where the level words were not asked for:
     in scores by comparison with anchors."""
-    coverage: float = Field(ge=0, le=1 + 1e-6)
+    coverage: float | None = Field(ge=0, le=1 + 1e-6)
     """Probability mass of the asked words in the open vocabulary at the answer position: the level words, or
-    the comparison words (mean over the anchors)."""
+    the comparison words (mean over the anchors). None where an endpoint does not tell."""
+    readout: Readout = "logits"
+    absent: tuple[str, ...] = ()
+    """Level words that the endpoint did not report (they are not among its most likely tokens): counted as 0."""
 
 
 class FrameScore(Distribution):

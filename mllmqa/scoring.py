@@ -21,9 +21,7 @@ from mllmqa.errors import InferenceError, MllmqaError, UsageError, error_line
 from mllmqa.levels import average, distribution
 from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
-from mllmqa.models.load import LocalOptions, load_backend
-from mllmqa.models.presets import DEFAULT_MODEL, Preset, resolve
-from mllmqa.models.quantize import Quantization
+from mllmqa.models.presets import Preset
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Anchored, Distribution, FrameScore, Score, Unscored
 
@@ -52,49 +50,6 @@ class Input:
         """Return an input named by its path, or by its type where it has none."""
         path = isinstance(source, str | os.PathLike)
         return cls(source, printable(source) if path else f"<{type(source).__name__}>", kind)
-
-
-def load(
-    model: str = DEFAULT_MODEL,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    revision: str | None = None,
-    quantize: str | Quantization | None = None,
-    anchors: str | os.PathLike[str] | None = None,
-    options: LocalOptions | None = None,
-) -> Scorer:
-    """Load a scorer.
-
-    Args:
-        model: Preset name (``mllmqa models``), folder, or hub id; a folder with ``adapter_config.json`` is
-            put on its base.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``balanced`` (layers over all GPUs).
-        dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
-        revision: Hub revision.
-        quantize: ``8bit`` or ``4bit``: bitsandbytes on the language model, the vision tower stays in
-            ``dtype``; a :class:`~mllmqa.models.quantize.Quantization` says more; None: full precision.
-        anchors: Folder of anchor images: score by comparison with them (:mod:`mllmqa.anchored`).
-        options: What is rarely needed: the base of an adapter, torch.compile.
-
-    Raises:
-        UsageError: Unknown model, device, dtype or quantisation, or the model needs anchors and has none.
-        MissingExtraError: A package that this needs is not installed.
-        DataError: The folder of anchors is malformed.
-        ModelLoadError: The model's files cannot be loaded.
-    """
-    options = options or LocalOptions()
-    source = resolve(model, revision, options.base)
-    found = None
-    if anchors is not None or source.preset.anchored is not None:
-        from mllmqa.anchored import AnchoredScorer, anchors_for
-
-        found = anchors_for(source.preset, anchors)
-    bits = Quantization.of(quantize) if isinstance(quantize, str) else quantize
-    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, options=options)
-    if found is None:
-        return Scorer(backend, backend.preset)
-    return AnchoredScorer(backend, backend.preset, found)
 
 
 @dataclass(frozen=True)
@@ -159,7 +114,9 @@ class Scorer:
 
     @property
     def default_batch_size(self) -> int:
-        """Requests per forward pass where the caller does not say."""
+        """Requests at once where the caller does not say; a remote model says what keeps its connections busy."""
+        if own := getattr(self.backend, "batch_size", None):
+            return int(own)
         return 4 if self.backend.info.device == "cpu" else 16
 
     def plan(self, options: ScoreOptions | None = None) -> Plan:
@@ -246,10 +203,14 @@ class Scorer:
 
     def _judge(self, answers: Sequence[LevelLogits], ready: Prepared, plan: Plan) -> Judged:
         """Turn the answers to an input's requests into distributions over the level words."""
-        parts = [distribution(np.asarray(a.logits, dtype=np.float32), a.log_z, self.scale) for a in answers]
+        parts = [self._one(answer) for answer in answers]
         if ready.joint:
             return Judged(parts[0], parts[1:])
         return Judged(average(parts, self.scale), parts)
+
+    def _one(self, answer: LevelLogits) -> Distribution:
+        logits = np.asarray(answer.logits, dtype=np.float32)
+        return distribution(logits, answer.log_z, self.scale, answer.readout)
 
 
 def answered(answers: Sequence[LevelLogits | MllmqaError]) -> list[LevelLogits]:

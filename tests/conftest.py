@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from mllmqa.scoring import Scorer, load
+from mllmqa.loading import load
+from mllmqa.scoring import Scorer
 
 # No test measures time: neither hypothesis' deadline nor its health check for slow data may fail a busy machine.
 settings.register_profile("mllmqa", deadline=None, suppress_health_check=[HealthCheck.too_slow])

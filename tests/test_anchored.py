@@ -26,12 +26,13 @@ from mllmqa.errors import (
     UnknownNameError,
     UsageError,
 )
+from mllmqa.loading import load
 from mllmqa.models.base import Request
 from mllmqa.models.presets import AnchoredPreset, Preset, presets
 from mllmqa.prepare import ScoreOptions
 from mllmqa.ranking import Link
 from mllmqa.schema import Score, Unscored, read_result
-from mllmqa.scoring import Input, load
+from mllmqa.scoring import Input
 from tests import tiny_models
 from tests.conftest import photo_pixels
 

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from mllmqa import benchmark, scoring
+from mllmqa import benchmark, loading
 from mllmqa.benchmark import SpeedOptions, measure_speed
 from mllmqa.errors import MediaLimitError, UsageError
+from mllmqa.scoring import Scorer
 from tests import tiny_models
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> scoring.Scorer:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     place = tiny_models.build("llava", tmp_path_factory.mktemp("tiny") / "tiny", width=64)
-    return scoring.load(str(place), device="cpu")
+    return loading.load(str(place), device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def small_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(benchmark.MATRIX_SIZE, "cpu", 64)
 
 
-def test_the_figures_fit_together(tiny: scoring.Scorer) -> None:
+def test_the_figures_fit_together(tiny: Scorer) -> None:
     report = measure_speed(tiny, SpeedOptions(images=5, width=60, height=40, batch_size=2))
     assert (report.images, report.batch_size, report.dtype, report.device) == (5, 2, "float32", "cpu")
     assert report.model == tiny.backend.info.model
@@ -41,14 +42,14 @@ def test_the_figures_fit_together(tiny: scoring.Scorer) -> None:
     assert report.peak_memory_bytes is None or report.peak_memory_bytes > 50e6  # torch alone is more
 
 
-def test_tokens_are_those_that_the_processor_made(tiny: scoring.Scorer) -> None:
+def test_tokens_are_those_that_the_processor_made(tiny: Scorer) -> None:
     report = measure_speed(tiny, SpeedOptions(images=2, width=60, height=40))
     text = tiny.backend.text(benchmark._Run(tiny, tiny.backend, SpeedOptions())._requests(1)[0])  # type: ignore[attr-defined, arg-type]
     ids = tiny.backend.processor.tokenizer(text)["input_ids"]  # type: ignore[attr-defined]
     assert report.tokens_per_request == len(ids) - 1 + 9  # one tag becomes 3 × 3 tokens
 
 
-def test_operations_are_counted_as_by_hand(tiny: scoring.Scorer) -> None:
+def test_operations_are_counted_as_by_hand(tiny: Scorer) -> None:
     """Matrix products of all linear layers and attention: 2·rows·in·out, and 4·heads·T²·d per attention."""
     report = measure_speed(tiny, SpeedOptions(images=1, width=60, height=40))
     model = tiny.backend.model  # type: ignore[attr-defined]
@@ -65,13 +66,13 @@ def test_operations_are_counted_as_by_hand(tiny: scoring.Scorer) -> None:
 
 def test_operations_of_quantised_models_are_not_told() -> None:
     pytest.importorskip("bitsandbytes")
-    report = measure_speed(scoring.load("nano", device="cpu", quantize="8bit"), SpeedOptions(images=1))
+    report = measure_speed(loading.load("nano", device="cpu", quantize="8bit"), SpeedOptions(images=1))
     assert (report.flop_per_image, report.flop_per_s, report.share) == (None, None, None)
     assert report.quantization == "bitsandbytes llm.int8 threshold 6, vision float32"
     assert report.matrix_flop_per_s > 0
 
 
-def test_the_pictures_are_seeded_and_all_different(tiny: scoring.Scorer) -> None:
+def test_the_pictures_are_seeded_and_all_different(tiny: Scorer) -> None:
     def pictures(seed: int) -> list[bytes]:
         run = benchmark._Run(tiny, tiny.backend, SpeedOptions(width=8, height=6, seed=seed))  # type: ignore[arg-type]
         return [p.tobytes() for _ in range(2) for p in run._pictures(2)]
@@ -81,12 +82,12 @@ def test_the_pictures_are_seeded_and_all_different(tiny: scoring.Scorer) -> None
 
 
 @pytest.mark.parametrize("options", [SpeedOptions(images=0), SpeedOptions(width=0), SpeedOptions(batch_size=-1)])
-def test_nonsense_is_refused(options: SpeedOptions, tiny: scoring.Scorer) -> None:
+def test_nonsense_is_refused(options: SpeedOptions, tiny: Scorer) -> None:
     with pytest.raises(UsageError, match="positive numbers"):
         measure_speed(tiny, options)
 
 
-def test_pictures_that_the_model_cannot_take_say_so(tiny: scoring.Scorer) -> None:
+def test_pictures_that_the_model_cannot_take_say_so(tiny: Scorer) -> None:
     with pytest.raises(MediaLimitError):
         measure_speed(tiny, SpeedOptions(images=1, width=1, height=1))
 
@@ -96,7 +97,7 @@ def test_the_matrix_rate_is_a_rate() -> None:
         assert math.isfinite(benchmark.matrix_rate(torch.device("cpu"), dtype))
 
 
-def test_an_untold_size_of_batch_is_that_of_scoring(tiny: scoring.Scorer, tmp_path: Path) -> None:
+def test_an_untold_size_of_batch_is_that_of_scoring(tiny: Scorer, tmp_path: Path) -> None:
     assert measure_speed(tiny, SpeedOptions(images=6, width=40, height=40)).batch_size == 4
     assert measure_speed(tiny, SpeedOptions(images=2, width=40, height=40)).batch_size == 2
     assert set(asdict(SpeedOptions())) == {"images", "width", "height", "batch_size", "seed"}

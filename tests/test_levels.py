@@ -59,6 +59,27 @@ def test_logits_that_are_not_finite_are_refused(bad: float) -> None:
         levels.distribution(np.zeros(5, np.float32), bad, SCALE)
 
 
+def test_words_that_an_endpoint_did_not_report_have_no_mass_and_are_named() -> None:
+    logits = np.array([-np.inf, math.log(0.6), math.log(0.2), -np.inf, -np.inf], np.float32)
+    found = levels.distribution(logits, 0.0, SCALE, "logprobs")
+    assert found.value == pytest.approx(0.75 * 4 + 0.25 * 3)
+    assert found.coverage == pytest.approx(0.8)
+    assert found.absent == ("excellent", "poor", "bad")
+    one_hot = levels.distribution(np.array([-np.inf] * 4 + [0.0], np.float32), None, SCALE, "text")
+    assert (one_hot.value, one_hot.std, one_hot.coverage, one_hot.absent) == (1, 0, None, ())
+    with pytest.raises(InferenceError, match="not finite"):
+        levels.distribution(np.full(5, -np.inf, np.float32), None, SCALE)
+
+
+def test_average_of_different_readouts() -> None:
+    one = levels.distribution(np.array([0, -np.inf, -1, -1, -1], np.float32), 1.0, SCALE, "logprobs")
+    two = levels.distribution(np.array([-np.inf] * 4 + [0.0], np.float32), None, SCALE, "text")
+    assert levels.average([one, one], SCALE).readout == "logprobs"
+    assert levels.average([one, one], SCALE).coverage == pytest.approx(one.coverage)
+    both = levels.average([one, two], SCALE)
+    assert (both.readout, both.coverage, both.absent) == ("mixed", None, ("good",))
+
+
 def test_wrong_number_of_logits_is_refused() -> None:
     with pytest.raises(InferenceError, match=r"\(4,\)"):
         levels.distribution(np.zeros(4, np.float32), 1.0, SCALE)

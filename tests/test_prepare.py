@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mllmqa import media
 from mllmqa.errors import UnknownNameError, UsageError
@@ -60,6 +61,24 @@ def test_an_image_is_one_request_with_its_view() -> None:
     assert "this image" in found.requests[0].prompt.question
     assert found.provenance.frame_rule is None
     assert found.provenance.timestamps_s == ()
+
+
+def test_files_are_made_for_remote_models_only(tmp_path: Path) -> None:
+    photo = tmp_path / "p.png"
+    Image.fromarray(photo_pixels(64, 48)).save(photo)
+    local = _prepared(photo, _plan(view="native"))
+    assert (local.requests[0].encoded, local.provenance.sent) == (None, None)
+    far = replace(INFO, base_url="http://h/v1", readout="text")
+    plan = make_plan(presets()["api"], far, True, ScoreOptions(per_frame=True, frames="uniform:2"))
+    (request,) = _prepared(photo, plan).requests
+    assert request.encoded is not None
+    assert (request.encoded[0].data, request.encoded[0].original) == (photo.read_bytes(), True)
+    clip = _prepared(_frames(), plan)
+    whole, *single = clip.requests
+    assert [len(r.encoded or ()) for r in clip.requests] == [2, 1, 1]
+    assert whole.encoded == tuple(file for r in single for file in r.encoded or ())
+    assert clip.provenance.sent is not None
+    assert [(s.mime, s.original) for s in clip.provenance.sent] == [("image/png", False)] * 2
 
 
 def test_native_video_carries_frames_and_their_times() -> None:
@@ -171,6 +190,8 @@ def test_the_spec_covers_the_model_but_not_how_it_was_spelled() -> None:
         return make_plan(_preset(), replace(INFO, **changes), False, ScoreOptions()).spec  # type: ignore[arg-type]
 
     assert spec(model="./m") == spec(model="m") == spec(device="cuda")
+    assert spec(readout="anything") == spec()  # of a model on this machine there is one readout only
+    assert len({spec(base_url=u, readout=r) for u in ("http://a", "http://b") for r in ("text", "logprobs")}) == 4
     assert len({spec(), spec(weights_sha256="2"), spec(settings_sha256="2"), spec(dtype="bfloat16")}) == 4
 
 

@@ -12,11 +12,14 @@ from mllmqa.errors import PromptError, UnknownNameError
 GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
 
 
+SAMPLES = {"words": "good, bad", "start": "It is", "number": 1, "total": 2, "time_s": "0.50"}
+
+
 def test_every_prompt_renders_to_its_golden_text() -> None:
     lines = []
     for name in prompts.names():
         for medium in ("image", "video"):
-            p = prompts.render(prompts.load(name), medium=medium)
+            p = prompts.render(prompts.load(name), medium=medium, **SAMPLES)
             lines.append(f"{p.id} {medium}: {p.question} | {p.answer} | {p.sha256[:16]}\n")
     assert "".join(lines) == GOLDEN.read_text(encoding="utf-8")
 

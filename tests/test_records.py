@@ -25,6 +25,7 @@ def test_the_columns_are_as_published() -> None:
         "std",
         *levels,
         "coverage",
+        "readout",
         "map_score",
         "map_standard_error",
         "reason",
@@ -39,7 +40,8 @@ def test_the_columns_are_as_published() -> None:
 def test_a_score_as_a_row() -> None:
     assert {key: value for key, value in flat(scored("a.png", 3.0)).items() if value is not None} == {
         "source": "a.png", "status": "scored", "aspect": "quality", "value": 3.0, "std": 0.0, "p_excellent": 0.0,
-        "p_good": 0.0, "p_fair": 1.0, "p_poor": 0.0, "p_bad": 0.0, "coverage": 1.0, "kind": "image",
+        "p_good": 0.0, "p_fair": 1.0, "p_poor": 0.0, "p_bad": 0.0, "coverage": 1.0, "readout": "logits",
+        "kind": "image",
         "sha256": content_hash("a.png"), "width": 4, "height": 3, "model": "m", "preset": "p",
         "prompt_id": "score/quality@1", "view": "native", "decoder": "pillow", "dtype": "float32", "spec": SPEC,
     }  # fmt: skip

@@ -23,6 +23,8 @@ GOLDEN_SCORE = {
     "std": 0.0,
     "levels": {"excellent": 0.0, "good": 0.0, "fair": 1.0, "poor": 0.0, "bad": 0.0},
     "coverage": 1.0,
+    "readout": "logits",
+    "absent": [],
     "frames": None,
     "anchored": None,
     "media": {
@@ -35,7 +37,7 @@ GOLDEN_SCORE = {
         "settings_sha256": None, "prompt_id": "score/quality@1", "prompt_sha256": "0", "view": "native",
         "frame_rule": None, "video_mode": None, "decoder": "pillow", "timestamps_s": [], "dtype": "float32",
         "device": "cpu", "image_processor": None, "quantization": None, "adapter_sha256": None,
-        "torch_version": "2", "transformers_version": "5",
+        "torch_version": "2", "transformers_version": "5", "base_url": None, "readout": "logits", "sent": None,
     },
 }  # fmt: skip
 GOLDEN_UNSCORED = (
@@ -105,6 +107,15 @@ def test_refusals_survive_json(source: str, message: str) -> None:
     assert read_result(record.model_dump_json()) == record
 
 
+def test_records_of_before_remote_models_are_read() -> None:
+    old = json.loads(scored("a.png").model_dump_json())
+    for name in ("readout", "absent"):
+        del old[name]
+    for name in ("base_url", "readout", "sent"):
+        del old["provenance"][name]
+    assert read_result(json.dumps(old)) == scored("a.png")
+
+
 @pytest.mark.parametrize("path", ["extra", "media.extra", "provenance.extra"])
 def test_unknown_fields_are_refused_at_every_depth(path: str) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -124,7 +135,14 @@ def test_numbers_that_are_not_finite_are_refused(path: str, bad: float) -> None:
     [
         ("value", [1, 5], [0.999, 5.001, None, "much"]),
         ("std", [0, 2], [-1e-9, 2.001]),
-        ("coverage", [0, 1, 1 + 1e-7], [-1e-9, 1.001]),
+        ("coverage", [None, 0, 1, 1 + 1e-7], [-1e-9, 1.001]),
+        ("readout", ["logits", "decisions", "logprobs", "text", "mixed"], ["guess", None]),
+        ("absent", [[], ["bad"]], [None, [1]]),
+        (
+            "provenance.sent",
+            [None, [{"mime": "image/png", "sha256": "0", "size_bytes": 1, "original": True}]],
+            [[{}], [{"mime": "image/png"}]],
+        ),
         ("media.kind", ["image", "video"], ["sound", "", None]),
         ("media.width", [1], ["wide", 1.5, None]),
         ("provenance.video_mode", [None, "joint", "per-frame"], ["both"]),

@@ -145,7 +145,11 @@ def test_what_is_no_file_cannot_be_an_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "final"), [("corrupt", True), ("limit", True), ("inference", False), ("missing-extra", False)]
+    ("reason", "final"),
+    [
+        *[(name, True) for name in ("corrupt", "limit", "api-refused", "truncated", "unparsed")],
+        *[(name, False) for name in ("inference", "missing-extra", "budget", "api-unreachable", "api-auth")],
+    ],
 )
 def test_only_refusals_of_the_content_are_final(reason: str, final: bool, tmp_path: Path) -> None:
     path = tmp_path / "out"

@@ -42,7 +42,7 @@ def list_models(
     console = _console()
     console.print(table)
     console.print("\n`mllmqa models show NAME` tells how one is asked, and its published figures.")
-    console.print("Any folder with a transformers image-text-to-text model, or a hub id, works as well.")
+    console.print("Any folder with a transformers image-text-to-text model, a hub id, or api:NAME works as well.")
 
 
 @app.command("show")

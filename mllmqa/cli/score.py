@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mllmqa.cli import endpoint
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
+    from mllmqa.models.api import ApiOptions
     from mllmqa.resume import Entry
     from mllmqa.schema import Score, Unscored
     from mllmqa.sinks import Sink
@@ -25,7 +27,7 @@ def score(
     image: Annotated[list[str] | None, typer.Option(metavar="FILE", help="An image. Repeatable.")] = None,
     video: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A video. Repeatable.")] = None,
     from_file: Annotated[str | None, typer.Option(metavar="FILE", help="One path per line; - is stdin.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID", help="See `mllmqa models`.")] = "nano",
+    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
     aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
     anchors: Annotated[str | None, typer.Option(metavar="FOLDER", help="Score by comparison with these.")] = None,
     frames: Annotated[
@@ -54,6 +56,14 @@ def score(
         int | None, typer.Option(min=1, max=64, help="Decode threads. Default: one per core.")
     ] = None,
     scale: Annotated[int, typer.Option(help="Shown scale: 5 | 100. Records always have 1..5.")] = 5,
+    base_url: endpoint.BaseUrl = None,
+    concurrency: endpoint.Concurrency = None,
+    timeout: endpoint.Timeout = None,
+    budget: endpoint.Limit = None,
+    price: endpoint.PriceOption = None,
+    readout: endpoint.Readout = None,
+    cache: endpoint.CacheFolder = None,
+    no_cache: endpoint.NoCache = False,
 ) -> None:
     """Score the quality of images and videos.
 
@@ -75,17 +85,22 @@ def score(
     size = _batch_size(batch_size)
     wanted = Wanted(tuple(paths or ()), tuple(image or ()), tuple(video or ()), from_file, limit)
     wanted.check(resume=resume)
+    api = endpoint.endpoint_options(
+        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
+    )
 
     output = _Output(chosen, resume)
     bits = quantization(quantize, quantize_vision)
-    local = {"base": base, "compiled": compiled}
-    scorer = load_model(model, local, device=device, dtype=dtype, quantize=bits, anchors=anchors)
+    rare: dict[str, Any] | ApiOptions = api or {"base": base, "compiled": compiled}
+    scorer = load_model(model, rare, device=device, dtype=dtype, quantize=bits, anchors=anchors)
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
             output.write(result)
             screen.show(result)
         output.close()
+    if api is not None:
+        screen.note(scorer.backend.usage.line(api.price))  # type: ignore[attr-defined]
     raise typer.Exit(screen.finish(already=output.already, already_unscored=output.already_unscored))
 
 

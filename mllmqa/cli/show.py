@@ -94,7 +94,7 @@ class Screen:
         if not self._header_shown:
             self._header_shown = True
             out.print(Text(f"{'score':>6}   {'± std':>6}  {'level':<10}{'':<{_BAR_WIDTH}}  file", "bold"))
-        out.print(self._row(result.value, result.std, result.source))
+        out.print(self._row(result.value, result.std, f"{result.source}{_fallback(result)}"))
         for frame in result.frames or ():
             out.print(self._row(frame.value, frame.std, f"  at {frame.timestamp_s:.3f} s"))
 
@@ -108,6 +108,10 @@ class Screen:
         row.append(f"{word:<10}{bar}", _COLOURS[round(min(5, max(1, value)))])
         return row.append(f"  {name}")
 
+    def note(self, line: str) -> None:
+        """Show one line about the run on stderr."""
+        self._err.print(Text(line))
+
     def finish(self, already: int, already_unscored: int) -> int:
         """Print the summary; return the exit code.
 
@@ -120,3 +124,9 @@ class Screen:
             extra += f" ({already_unscored} of them unscored)" if already_unscored else ""
             self._err.print(f"scored {self.scored}, unscored {self.unscored}{extra}")
         return EXIT_UNSCORED if self.unscored or already_unscored else EXIT_OK
+
+
+def _fallback(result: Score) -> str:
+    """Say so where this score was read in another way than the model's others."""
+    usual = result.provenance.readout.partition(":")[0]
+    return "" if result.readout == usual else f"  (read from {result.readout}, not {usual})"

@@ -6,8 +6,9 @@ evaluation do not know which one they talk to.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import MllmqaError
 from mllmqa.prompts import Prompt
+from mllmqa.schema import Readout
 
 ImageHWC = NDArray[np.uint8]
 """One picture as the model shall see it: uint8 RGB, shape (H, W, 3)."""
@@ -34,6 +36,26 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class EncodedImage:
+    """One picture as a file, for models that are asked over the network.
+
+    Attributes:
+        data: The bytes of the file.
+        mime: ``image/png``, ``image/jpeg``, ``image/webp`` or ``image/gif``.
+        original: Whether these are the user's own bytes; else a lossless PNG of the view.
+    """
+
+    data: bytes = field(repr=False)
+    mime: str
+    original: bool
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
 class Request:
     """One question about one or more pictures.
 
@@ -41,11 +63,13 @@ class Request:
         prompt: Question and start of the answer.
         images: Views, uint8 RGB (H, W, 3), in the order in which the model shall read them.
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
+        encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
     """
 
     prompt: Prompt
     images: tuple[ImageHWC, ...]
     clip: Clip | None = None
+    encoded: tuple[EncodedImage, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,17 +77,25 @@ class LevelLogits:
     """Logits at the answer position.
 
     Attributes:
-        logits: Float32, shape (L,): one per level word.
-        log_z: Log-sum-exp over the whole vocabulary there.
+        logits: Float32, shape (L,): one per level word. ``-inf``: a word that the model did not report.
+        log_z: Log-sum-exp over the whole vocabulary there; None where the endpoint does not tell.
+        readout: How they were read.
     """
 
     logits: NDArray[np.float32]
-    log_z: float
+    log_z: float | None
+    readout: Readout = "logits"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Identity of a loaded model, for provenance."""
+    """Identity of a loaded model, for provenance.
+
+    Attributes:
+        device: Where it runs; ``api`` for a remote one.
+        base_url: Of the endpoint, without credentials; None for a model on this machine.
+        readout: How level scores are read, e.g. ``logits``, ``logprobs:prefilled``, ``text``.
+    """
 
     model: str
     revision: str | None
@@ -74,6 +106,13 @@ class ModelInfo:
     image_processor: str | None = None
     quantization: str | None = None
     adapter_sha256: str | None = None
+    base_url: str | None = None
+    readout: str = "logits"
+
+    @property
+    def remote(self) -> bool:
+        """Whether pictures are sent to it as files."""
+        return self.base_url is not None
 
 
 class Backend(Protocol):

@@ -20,6 +20,9 @@ from mllmqa.models.adapters import base_of, is_adapter
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
+API_PRESET = "api"
+API_PREFIX = "api:"
+"""``--model api:NAME`` is the model NAME behind an OpenAI-compatible endpoint."""
 MARKER_FILE = "mllmqa.json"
 """In a model folder: ``{"preset": NAME}`` says how that model wants to be asked."""
 
@@ -273,6 +276,8 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
         ModelLoadError: A folder that holds no model.
     """
     known = presets()
+    if name.startswith(API_PREFIX):
+        return _from_endpoint(name, revision, base)
     folder = Path(name).expanduser()
     is_folder = bool(name) and os.path.isdir(folder)  # noqa: PTH112 - never raises, whatever the name
     if is_folder and name not in known and is_adapter(folder):
@@ -292,9 +297,17 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
     close = difflib.get_close_matches(name, [n for n, p in known.items() if p.weights], n=1)
     raise UnknownNameError(
         f"no model {name!r}",
-        expected="a name listed by `mllmqa models`, a folder with config.json, or a hub id like org/model",
+        expected="a name listed by `mllmqa models`, a folder with config.json, a hub id like org/name, or api:NAME",
         hint=f"did you mean {close[0]!r}?" if close else None,
     )
+
+
+def _from_endpoint(name: str, revision: str | None, base: str | None) -> ModelSource:
+    if not (remote := name.removeprefix(API_PREFIX)).strip():
+        raise UsageError("no model is named after api:", expected="api:MODEL, as the endpoint calls it")
+    if revision or base:
+        raise UsageError("a model behind an endpoint has no revisions and no base", where=name)
+    return ModelSource(name, presets()[API_PRESET], remote, local=False)
 
 
 def _from_preset(preset: Preset, revision: str | None) -> ModelSource:

@@ -197,3 +197,15 @@ def test_json_in_a_pipe_is_whole_beside_a_bar_on_the_terminal() -> None:
     sources = [read_result(line).source for line in seen.piped.splitlines()]
     assert sources == [*(f"picture-{i}.png" for i in range(3)), "lost.png"]
     assert '"schema_version"' not in seen.plain
+
+
+def test_a_score_that_was_read_in_another_way_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = scored("a.png")
+    made = usual.provenance.model_copy(update={"readout": "logprobs:prefilled"})
+    with screen() as shown:
+        for readout in ("logprobs", "text"):
+            shown.show(usual.model_copy(update={"readout": readout, "provenance": made}))
+        shown.note("endpoint: 2 answers paid for")
+    out, err = capsys.readouterr()
+    assert [line.split("  ")[-1] for line in out.splitlines()[1:]] == ["a.png", "(read from text, not logprobs)"]
+    assert err == "endpoint: 2 answers paid for\n"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mllmqa import prompts, scoring
+from mllmqa import loading, prompts
 from mllmqa.errors import MissingExtraError, ModelLoadError, UsageError
 from mllmqa.models import adapters
 from mllmqa.models.base import LevelLogits, Request
@@ -102,8 +102,8 @@ def test_on_a_quantised_base_it_stays_beside(scheme: str, base: Path, adapter: P
 
 
 def test_its_hash_is_in_the_provenance(base: Path, adapter: Path) -> None:
-    plain = scoring.load(str(base), device="cpu")
-    score = scoring.load(str(adapter), device="cpu").score(photo_pixels(56, 56))
+    plain = loading.load(str(base), device="cpu")
+    score = loading.load(str(adapter), device="cpu").score(photo_pixels(56, 56))
     assert score.provenance.model == str(adapter)
     assert score.provenance.weights_sha256 == plain.backend.info.weights_sha256
     digest = hashlib.sha256()

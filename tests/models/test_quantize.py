@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mllmqa import prompts, scoring
+from mllmqa import loading, prompts
 from mllmqa.errors import MissingExtraError, ModelLoadError, UnknownNameError, UsageError
 from mllmqa.levels import distribution
 from mllmqa.models import quantize
@@ -19,6 +19,7 @@ from mllmqa.models.load import load_backend
 from mllmqa.models.presets import resolve
 from mllmqa.models.quantize import Quantization, quantized_modules, skip_list
 from mllmqa.models.torchvision_shim import has_torchvision
+from mllmqa.scoring import Scorer
 from tests import tiny_models
 from tests.conftest import photo_pixels
 
@@ -169,8 +170,8 @@ def test_without_outliers_eight_bit_batches_change_nothing(folder: Path) -> None
 
 
 @pytest.mark.parametrize("scheme", quantize.SCHEMES)
-def test_nano_scores_nearly_the_same(scheme: str, nano: scoring.Scorer) -> None:
-    small = scoring.load("nano", device="cpu", quantize=scheme)
+def test_nano_scores_nearly_the_same(scheme: str, nano: Scorer) -> None:
+    small = loading.load("nano", device="cpu", quantize=scheme)
     picture = photo_pixels(300, 200, seed=3)
     value, small_value = nano.score(picture).value, small.score(picture).value
     assert value == pytest.approx(small_value, abs=0.05)
@@ -225,7 +226,7 @@ def test_shapes_that_the_cpu_kernel_cannot_take_are_refused_on_loading(folder: P
 
 def test_unknown_schemes_are_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"8bit \| 4bit"):
-        scoring.load("nano", quantize="2bit")
+        loading.load("nano", quantize="2bit")
 
 
 @pytest.mark.parametrize("package", ["bitsandbytes", "accelerate"])
@@ -233,4 +234,4 @@ def test_a_missing_package_names_the_extra(package: str, monkeypatch: pytest.Mon
     found = quantize.find_spec
     monkeypatch.setattr(quantize, "find_spec", lambda name: None if name == package else found(name))
     with pytest.raises(MissingExtraError, match=rf"{package}.*mllmqa\[quantize\]"):
-        scoring.load("nano", device="cpu", quantize="8bit")
+        loading.load("nano", device="cpu", quantize="8bit")

@@ -1,0 +1,145 @@
+"""A request as the body of a call: chat messages with pictures, or the input of a decision.
+
+Bodies are built twice, once with the pictures and once with their hashes in their place, for the cache's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mllmqa import prompts
+from mllmqa.models.api.pictures import as_png
+from mllmqa.models.base import EncodedImage, Request
+
+Picture = Callable[[EncodedImage], str]
+"""A picture → the URL that stands for it in a body."""
+
+CHAT, DECISIONS = "chat/completions", "decisions"
+ONE_WORD, BEGIN, FRAME = "api/one-word", "api/begin", "api/frame"
+WORD_TOKENS = 16
+"""Length of an answer whose first word counts; a level word and its full stop need no more."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one endpoint wants to be asked, as its probe found out.
+
+    Attributes:
+        readout: How level scores are read.
+        prefill: Whether it continues an answer that we start (``continue_final_message``, as vLLM has it).
+        token_field: How it calls the limit of an answer's length.
+        temperature: Whether it accepts ``temperature: 0``; models that reason refuse it.
+        top: Most likely tokens to ask for.
+        served: The model that answered, by its own name.
+    """
+
+    readout: Literal["decisions", "logprobs", "text"]
+    prefill: bool = False
+    token_field: str = "max_completion_tokens"  # noqa: S105 - a name, not a secret
+    temperature: bool = True
+    top: int = 20
+    served: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As provenance has it, e.g. ``logprobs:prefilled``."""
+        if self.readout != "logprobs":
+            return self.readout
+        return "logprobs:prefilled" if self.prefill else "logprobs:one-word"
+
+
+def files_of(request: Request) -> tuple[EncodedImage, ...]:
+    """Return the pictures of a request as files; PNG of the views where it has none."""
+    return tuple(as_png(image) for image in request.images) if request.encoded is None else request.encoded
+
+
+def hashed(picture: EncodedImage) -> str:
+    """Return what stands for a picture in a key."""
+    return f"{picture.mime};sha256={picture.sha256}"
+
+
+def _say(prompt_id: str, **variables: Any) -> str:
+    return prompts.render(prompts.load(prompt_id), **variables).question
+
+
+def level_body(
+    model: str, request: Request, words: Sequence[str], dialect: Dialect, picture: Picture, max_tokens: int
+) -> dict[str, Any]:
+    """Return the body of a call that asks for one level word.
+
+    Args:
+        model: As the endpoint calls it.
+        request: Question and pictures.
+        words: Level words, best first.
+        dialect: How the endpoint wants it.
+        picture: What stands for a picture.
+        max_tokens: Length of an answer that is read as text.
+    """
+    question = request.prompt.question
+    if dialect.readout == "decisions":
+        return _decision_body(model, request, words, picture)
+    if dialect.prefill:
+        return _with_limits(_started(model, request, picture), dialect, WORD_TOKENS)
+    text = f"{question}\n{_say(ONE_WORD, words=', '.join(words))}"
+    body = {"model": model, "messages": [_user(request, text, picture)]}
+    return _with_limits(body, dialect, WORD_TOKENS if dialect.readout == "logprobs" else max_tokens)
+
+
+def chat_body(model: str, request: Request, dialect: Dialect, picture: Picture, max_tokens: int) -> dict[str, Any]:
+    """Return the body of a call that asks for an answer in words."""
+    plain = Dialect("text", dialect.prefill, dialect.token_field, dialect.temperature)
+    start = request.prompt.answer
+    if start and dialect.prefill:
+        return _with_limits(_started(model, request, picture), plain, max_tokens)
+    text = request.prompt.question + (f"\n{_say(BEGIN, start=start)}" if start else "")
+    return _with_limits({"model": model, "messages": [_user(request, text, picture)]}, plain, max_tokens)
+
+
+def _started(model: str, request: Request, picture: Picture) -> dict[str, Any]:
+    user = _user(request, request.prompt.question, picture)
+    answer = {"role": "assistant", "content": request.prompt.answer}
+    body = {"model": model, "messages": [user, answer]}
+    return body | {"add_generation_prompt": False, "continue_final_message": True}
+
+
+def _with_limits(body: dict[str, Any], dialect: Dialect, max_tokens: int) -> dict[str, Any]:
+    body[dialect.token_field] = max_tokens
+    if dialect.temperature:
+        body["temperature"] = 0
+    if dialect.readout == "logprobs":
+        body |= {"logprobs": True, "top_logprobs": dialect.top}
+    return body
+
+
+def _user(request: Request, text: str, picture: Picture) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    for label, file in _labelled(request):
+        parts += [{"type": "text", "text": label}] if label else []
+        # "high" is the most that every endpoint knows; the default of some is "low", one thumbnail.
+        parts.append({"type": "image_url", "image_url": {"url": picture(file), "detail": "high"}})
+    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+
+
+def _labelled(request: Request) -> list[tuple[str, EncodedImage]]:
+    """Return the pictures with the text in front of each: the time of a video's frame, else none."""
+    files = files_of(request)
+    if request.clip is None:
+        return [("", file) for file in files]
+    times, total = request.clip.timestamps_s, len(files)
+    return [
+        (_say(FRAME, number=i, total=total, time_s=f"{t:.2f}"), file)
+        for i, (t, file) in enumerate(zip(times, files, strict=True), 1)
+    ]
+
+
+def _decision_body(model: str, request: Request, words: Sequence[str], picture: Picture) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    for label, file in _labelled(request):
+        parts += [{"type": "input_text", "text": label}] if label else []
+        parts.append({"type": "input_image", "image_url": picture(file), "detail": "original"})
+    levels = [{"label": word} for word in reversed(words)]  # ordered, worst first
+    question = {"type": "score", "name": "level", "instructions": request.prompt.question, "levels": levels}
+    message = {"type": "message", "role": "user", "content": parts}
+    return {"model": model, "input": [message], "questions": [question]}
