@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +120,38 @@ def test_devices_and_dtypes_that_are_not_here(tiny: Path) -> None:
         pick_device("meta")
     with pytest.raises(UsageError, match="float32"):
         _load(tiny, dtype="float8")
+
+
+_FROM_HUB = """
+import sys, mllmqa
+from mllmqa.models.load import load_backend
+from mllmqa.models.presets import resolve
+print(load_backend(resolve("org/tiny"), device="cpu").info.revision)
+"""
+
+
+def test_a_hub_model_is_known_by_its_commit(tmp_path: Path) -> None:
+    """A name like ``main`` moves; what goes into provenance is the commit behind it. The cache is hub-like."""
+    commit = "0123456789abcdef" * 2 + "01234567"
+    cache = tmp_path / "hub" / "models--org--tiny"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    tiny_models.build("llava", cache / "snapshots" / commit)
+    done = subprocess.run(
+        [sys.executable, "-c", _FROM_HUB],
+        env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == commit, done.stderr
+
+
+def test_wrong_shapes_are_named(tiny: Path) -> None:
+    weights = load_file(tiny / "model.safetensors")
+    name = next(key for key in weights if key.endswith("input_layernorm.weight"))
+    save_file({**weights, name: torch.ones(3)}, tiny / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelLoadError, match=r"1 mismatched keys in its weights: .*layernorm\.weight is \(3,\)"):
+        _load(tiny)
