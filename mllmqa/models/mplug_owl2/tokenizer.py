@@ -38,7 +38,9 @@ def from_sentencepiece(file: Path | str) -> Any:
     try:
         pieces = SentencePieceProcessor(model_file=str(file))
     except (RuntimeError, OSError) as error:
-        raise ModelLoadError(f"cannot be read: {error}", where=file, expected="a sentencepiece model") from error
+        raise ModelLoadError(
+            f"tokenizer cannot be read: {error}", where=file, expected="a sentencepiece model"
+        ) from error
     made = _build(pieces)
     if any(made(text, add_special_tokens=False)["input_ids"] != pieces.encode(text) for text in PROBES):
         raise ModelLoadError("is no tokenizer of LLaMA's kind", where=file, expected="BPE, text as it is, bytes")

@@ -106,7 +106,7 @@ def test_tokenizers_of_another_kind_are_refused(options: dict[str, Any], tmp_pat
 
 def test_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(MODEL.read_bytes()[:500])
-    with pytest.raises(ModelLoadError, match=r"tokenizer\.model: cannot be read"):
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.model: tokenizer cannot be read"):
         from_sentencepiece(tmp_path / "tokenizer.model")
 
 
