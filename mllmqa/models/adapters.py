@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from mllmqa.errors import MissingExtraError, ModelLoadError
+from mllmqa.models.mplug_owl2 import MODEL_TYPE, non_lora
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+OLD_WEIGHTS_FILE = "adapter_model.bin"
+"""Read for mPLUG-Owl2 only, whose authors publish such files, and with ``weights_only=True``."""
+_HUB_FILES = ("adapter_*", "non_lora_trainables.bin", "config.json", "mllmqa.json")
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder holds an adapter and not a whole model.
-
-    Adapters in the layout of the original LLaVA code (``non_lora_trainables.bin``) are not meant.
-    """
-    if not (folder / CONFIG_FILE).is_file() or (folder / "non_lora_trainables.bin").is_file():
+    """Tell whether a folder holds an adapter and not a whole model."""
+    if not (folder / CONFIG_FILE).is_file():
         return False
     return not any(any(folder.glob(pattern)) for pattern in ("model*.safetensors", "pytorch_model*.bin"))
 
@@ -48,12 +49,34 @@ def base_of(folder: Path) -> str:
     return str(beside) if not Path(name).is_absolute() and beside.is_dir() else name
 
 
+def folder_of(adapter: str, revision: str | None) -> Path:
+    """Return the folder of an adapter, fetched from the hub if it is a hub id.
+
+    Raises:
+        ModelLoadError: It cannot be fetched.
+    """
+    if Path(adapter).is_dir():
+        return Path(adapter)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(adapter, revision=revision, allow_patterns=list(_HUB_FILES)))
+    except Exception as error:
+        raise ModelLoadError(
+            f"the adapter cannot be fetched: {type(error).__name__}",
+            where=adapter,
+            hint="if this machine is offline, download it first",
+        ) from error
+
+
 def attach(model: Any, folder: Path, *, merge: bool, where: str) -> Any:
     """Put an adapter on a loaded base model.
 
     Args:
         model: The base, in eval mode.
-        folder: Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        folder: Holds ``adapter_config.json``, ``adapter_model.safetensors`` (or ``.bin``, read with
+            ``weights_only=True``), and for mPLUG-Owl2 perhaps ``non_lora_trainables.bin``, whose parts
+            replace those of the base.
         merge: Add the adapter into the weights; else its layers stay beside them.
         where: Name of the model for messages.
 
@@ -62,12 +85,18 @@ def attach(model: Any, folder: Path, *, merge: bool, where: str) -> Any:
 
     Raises:
         MissingExtraError: peft is not installed.
-        ModelLoadError: No safetensors, or the adapter does not fit the base.
+        ModelLoadError: No weights, or the adapter does not fit the base.
     """
     if find_spec("peft") is None:
         raise MissingExtraError("peft", extra="train", purpose="an adapter")
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise ModelLoadError("the adapter's weights are missing", where=folder, expected=WEIGHTS_FILE)
+    published = model.config.model_type == MODEL_TYPE
+    wanted = (WEIGHTS_FILE, OLD_WEIGHTS_FILE) if published else (WEIGHTS_FILE,)
+    if not any((folder / name).is_file() for name in wanted):
+        raise ModelLoadError("the adapter's weights are missing", where=folder, expected=" or ".join(wanted))
+    if (folder / non_lora.FILE).is_file():
+        if not published:
+            raise ModelLoadError(f"it has {non_lora.FILE}", where=folder, expected=f"that beside {MODEL_TYPE} only")
+        non_lora.load_non_lora(model, folder / non_lora.FILE)
     from peft import PeftConfig, PeftModel
 
     try:

@@ -76,8 +76,10 @@ def load_backend(
     if how is None and where != BALANCED:
         model.to(where)
     model.eval()
+    adapter = None
     if source.adapter is not None:
-        model = adapters.attach(model, source.adapter, merge=how is None, where=source.name)
+        adapter = adapters.folder_of(source.adapter, source.adapter_revision)
+        model = adapters.attach(model, adapter, merge=how is None, where=source.name)
     if options.compiled:
         model.compile(dynamic=True)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
@@ -91,7 +93,7 @@ def load_backend(
         device=str(input_device(model).type),
         image_processor=type(processor.image_processor).__name__,
         quantization=how,
-        adapter_sha256=_sha256(source.adapter, _WEIGHTS | _SETTINGS) if source.adapter else None,
+        adapter_sha256=_sha256(adapter, _WEIGHTS | _SETTINGS) if adapter else None,
     )
     return HFBackend(model, processor, preset, info)
 

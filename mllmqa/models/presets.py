@@ -175,7 +175,8 @@ class ModelSource:
         location: Local folder, or hub id.
         local: Whether ``location`` is a folder.
         revision: Hub revision, if any.
-        adapter: Folder of a PEFT adapter to put on it, if any.
+        adapter: Folder or hub id of a PEFT adapter to put on it, if any.
+        adapter_revision: Hub revision of the adapter, if any.
     """
 
     name: str
@@ -183,7 +184,8 @@ class ModelSource:
     location: str
     local: bool
     revision: str | None = None
-    adapter: Path | None = None
+    adapter: str | None = None
+    adapter_revision: str | None = None
 
 
 @cache
@@ -300,7 +302,10 @@ def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
     if weights.startswith("package:"):
         folder = Path(__file__).parent / weights.removeprefix("package:") / "weights"
         return ModelSource(preset.name, preset, str(folder), local=True)
-    return ModelSource(preset.name, preset, weights, local=False, revision=revision or preset.revision)
+    revision = revision or preset.revision
+    if preset.base is None:
+        return ModelSource(preset.name, preset, weights, local=False, revision=revision)
+    return ModelSource(preset.name, preset, preset.base, local=False, adapter=weights, adapter_revision=revision)
 
 
 def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
@@ -310,7 +315,7 @@ def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSou
     if under.adapter is not None:
         raise ModelLoadError("its base is an adapter itself", where=name, expected="a whole model")
     preset = _marked(folder, under.preset)
-    return replace(under, name=name, preset=preset, adapter=folder)
+    return replace(under, name=name, preset=preset, adapter=str(folder))
 
 
 def _preset_of(folder: Path) -> Preset:

@@ -127,7 +127,7 @@ def test_a_hub_id_as_base_keeps_its_preset(base: Path, tmp_path: Path) -> None:
     _train(base, tmp_path / "a", named="llava-hf/llava-1.5-7b-hf")
     source = resolve(str(tmp_path / "a"), revision="abc")
     assert (source.preset.name, source.location) == ("llava-1.5", "llava-hf/llava-1.5-7b-hf")
-    assert (source.local, source.revision, source.adapter) == (False, "abc", (tmp_path / "a").resolve())
+    assert (source.local, source.revision, source.adapter) == (False, "abc", str((tmp_path / "a").resolve()))
     (tmp_path / "a" / "mllmqa.json").write_text('{"preset": "qwen3-vl"}')
     assert resolve(str(tmp_path / "a")).preset.name == "qwen3-vl"
 
@@ -173,13 +173,16 @@ def test_an_adapter_that_does_not_fit_is_refused_in_one_line(change: str, adapte
     assert "\n" not in str(caught.value)
 
 
-def test_a_whole_model_or_an_original_llava_adapter_is_not_taken_for_one(base: Path, tmp_path: Path) -> None:
+def test_parts_beside_an_adapter_are_read_for_mplug_owl2_only(adapter: Path) -> None:
+    torch.save({}, adapter / "non_lora_trainables.bin")
+    with pytest.raises(ModelLoadError, match=r"it has non_lora_trainables\.bin.*mplug_owl2 only"):
+        load_backend(resolve(str(adapter)), device="cpu")
+
+
+def test_a_whole_model_is_not_taken_for_an_adapter(base: Path, tmp_path: Path) -> None:
     assert not adapters.is_adapter(base)
     (tmp_path / "adapter_config.json").write_text("{}")
     assert adapters.is_adapter(tmp_path)
-    (tmp_path / "non_lora_trainables.bin").touch()
-    assert not adapters.is_adapter(tmp_path)
-    (tmp_path / "non_lora_trainables.bin").unlink()
     (tmp_path / "model-00001-of-00002.safetensors").touch()
     assert not adapters.is_adapter(tmp_path)
 
