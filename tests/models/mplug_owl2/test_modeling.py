@@ -219,6 +219,42 @@ def test_beams_of_several_pictures_see_them_in_order(grouped: Any) -> None:
         torch.testing.assert_close(made.sequences_scores[i], own, atol=1e-4, rtol=0)
 
 
+def test_generation_in_a_padded_batch(grouped: Any) -> None:
+    """Rows of unequal length, padded on the left, continue as they do alone."""
+    model, _ = grouped
+    rows = [_row(model, frames, text, seed) for seed, (frames, text) in enumerate([(3, 4), (1, 9), (0, 6)])]
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([[0] * (longest - len(row)) + row for row, _ in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row, _ in rows])
+    options = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    pixels = torch.cat([pictures for _, pictures in rows])
+    made = model.generate(ids, pixel_values=pixels, attention_mask=mask, **options)
+    for i, (row, pictures) in enumerate(rows):
+        given = {"pixel_values": pictures} if len(pictures) else {}
+        alone = model.generate(torch.tensor([row]), **given, **options)
+        assert made[i, -6:].tolist() == alone[0, -6:].tolist()
+
+
+def test_any_attention_of_transformers_is_used_in_all_parts(images: Case) -> None:
+    """One that is registered by name, as kernels are: who calls it, and what it is told."""
+    from transformers import AttentionInterface
+    from transformers.models.llama.modeling_llama import eager_attention_forward
+
+    seen = []
+
+    def recorded(module: Any, query: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        causal = kwargs.get("is_causal", module.is_causal)
+        seen.append((type(module).__name__, causal, kwargs["scaling"] == query.shape[-1] ** -0.5))
+        return eager_attention_forward(module, query, *args, **kwargs)
+
+    AttentionInterface.register("recorded", recorded)
+    model = load(images.folder, attn_implementation="recorded")
+    with torch.inference_mode():
+        model(**_inputs(images))
+    names = {name: causal for name, causal, scaled in seen if scaled}
+    assert names == {"VisionAttention": False, "AbstractorAttention": False, "MplugOwl2Attention": True}
+
+
 @pytest.mark.parametrize("keep", [1, 3, torch.tensor([[4], [20]]), torch.tensor([0, 7, 2])], ids=str)
 def test_logits_are_computed_where_they_are_wanted(keep: int | torch.Tensor, images: Case) -> None:
     inputs = _inputs(images)

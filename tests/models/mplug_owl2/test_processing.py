@@ -165,6 +165,17 @@ def test_saved_and_loaded_again(tmp_path: Path, images: Case) -> None:
         assert torch.equal(made[0][name], made[1][name]), name
 
 
+def test_without_preprocessor_config_the_pixels_are_the_same(tmp_path: Path) -> None:
+    """Folders of training runs have none."""
+    folder = write(tmp_path, config(visual__image_size=448, reader__grid_size=None))
+    (folder / "preprocessor_config.json").unlink()
+    processor = load_processor(folder)
+    for name in ("rgb_120x91", "l_80x64", "rgb_449x448"):
+        with Image.open(PICTURES / f"{name}.png") as picture:
+            made = processor.image_processor(picture, return_tensors="np")["pixel_values"][0]
+            np.testing.assert_array_equal(made, _preprocess(picture))
+
+
 def test_free_questions_by_the_chat_template(images: Case) -> None:
     content = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
     text = images.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
