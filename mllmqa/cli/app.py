@@ -42,6 +42,7 @@ def _root(
 
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
+    from mllmqa.cli.bench import bench
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
@@ -50,6 +51,7 @@ def _register() -> None:
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
+    app.add_typer(bench, name="bench")
 
 
 _register()

@@ -1,6 +1,7 @@
 """Any transformers image-text-to-text model as a back end.
 
-One forward pass per batch; logits are computed at the answer positions only, never over the sequence.
+Logits are computed at the answer positions only, never over the sequence; what several requests of a batch
+share is computed once (:mod:`mllmqa.models.passes`).
 Frames and their times come from us: processors are told not to sample (``do_sample_frames=False``).
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,14 @@ from numpy.typing import NDArray
 from mllmqa.errors import InferenceError, MllmqaError, UsageError
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
+from mllmqa.models.passes import run
 from mllmqa.models.presets import Preset, lay_out
 from mllmqa.prompts import Prompt
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +106,7 @@ class HFBackend:
     def level_logits(self, requests: Sequence[Request], words: Sequence[str]) -> list[LevelLogits | MllmqaError]:
         """Return the logits of ``words`` at the answer position of each request, or why there are none.
 
-        Requests of equal shape share a forward pass. When a batch fails, its requests are tried one by
+        Requests of equal shape share a batch. When a batch fails, its requests are tried one by
         one, so that only the culprit is lost.
         """
         results: dict[int, LevelLogits | MllmqaError] = {}
@@ -132,22 +138,29 @@ class HFBackend:
     def _forward(self, batch: list[Request], words: Sequence[str]) -> Iterator[LevelLogits]:
         import torch
 
-        texts = [self.text(request) for request in batch]
-        ids = torch.tensor([self.level_ids(text, words) for text in texts])  # (B, L)
-        inputs = self._inputs(batch, texts)
-        positions = _last_positions(inputs["attention_mask"])  # (B,)
-        with torch.inference_mode():
-            logits = self.model(**inputs, logits_to_keep=positions[:, None], use_cache=False).logits
-        if logits.shape[:2] != (len(batch), 1):
-            raise InferenceError(f"got logits of shape {tuple(logits.shape)}", where=self.info.model)
-        rows = logits[:, 0].float().cpu()  # (B, V)
+        encoded = self.encode(batch)
+        ids = torch.tensor([self.level_ids(self.text(request), words) for request in batch])  # (B, L)
+        rows = self.logits(encoded)  # (B, V)
         log_z = torch.logsumexp(rows.double(), dim=-1)
         chosen = rows.gather(1, ids)
         for row, z in zip(chosen.numpy().astype(np.float32), log_z.tolist(), strict=True):
             yield LevelLogits(logits=row, log_z=z)
 
-    def _inputs(self, batch: list[Request], texts: list[str]) -> Any:
+    def encode(self, requests: Sequence[Request]) -> Batch:
+        """Tokenise and preprocess requests of equal shape, on the CPU."""
+        texts = [self.text(request) for request in requests]
+        return Batch.of(requests, self._encode(list(requests), texts), self.processor)
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """Return the logits at the answer position of each request, float32 on the CPU, (B, V)."""
+        return run(self.model, batch, input_device(self.model), self.processor.tokenizer.pad_token_id or 0)
+
+    def _inputs(self, batch: list[Request], texts: list[str]) -> dict[str, Any]:
         """Tokenise and preprocess; tensors on the model's device, floats in the model's dtype."""
+        return to_device(self._encode(batch, texts), input_device(self.model), self.model.dtype)
+
+    def _encode(self, batch: list[Request], texts: list[str]) -> dict[str, Any]:
+        """Tokenise and preprocess, on the CPU."""
         # Without the stated layout, pictures of height 1 or 3 are read as channels first.
         common: dict[str, Any] = {"text": texts, "padding": True, "return_tensors": "pt"}
         common["input_data_format"] = "channels_last"
@@ -167,7 +180,7 @@ class HFBackend:
             raise UsageError("this model has no video input", where=self.info.model)
         if not any(key.startswith("pixel_values") for key in encoded):
             raise InferenceError("its processor returned no pixels for the pictures", where=self.info.model)
-        return encoded.to(input_device(self.model), dtype=self.model.dtype)
+        return dict(encoded)
 
     def _clip(self, request: Request) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.
@@ -218,12 +231,3 @@ def _groups(requests: Sequence[Request]) -> list[list[int]]:
         shape = request.images[0].shape if request.clip else None
         groups[len(request.images), request.clip is not None, shape].append(index)
     return list(groups.values())
-
-
-def _last_positions(attention_mask: Any) -> Any:
-    """Return the index of the last real token of each row, for left and right padding. (B, T) → (B,)."""
-    import torch
-
-    mask = attention_mask.bool()
-    steps = torch.arange(mask.shape[1], device=mask.device)
-    return (steps * mask).argmax(dim=1)

@@ -81,7 +81,7 @@ def load_backend(
         adapter = adapters.folder_of(source.adapter, source.adapter_revision)
         model = adapters.attach(model, adapter, merge=how is None, where=source.name)
     if options.compiled:
-        model.compile(dynamic=True)
+        _compile(model)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
     folder = Path(source.location)
     info = ModelInfo(
@@ -174,6 +174,18 @@ def _processor(source: ModelSource, where: dict[str, Any]) -> Any:
         # It is asked for apart, because video processors have none and refuse the request.
         processor.image_processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **where)
     return processor
+
+
+def _compile(model: Any) -> None:
+    """Compile the repeated blocks of tower and language model, each kind once, for any batch and length.
+
+    The model as a whole takes minutes: its merging of pictures into text breaks the graph at every call.
+    """
+    from torch import nn
+
+    for stack in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+        for block in stack:
+            block.compile(dynamic=True)
 
 
 def _placement(

@@ -14,10 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UsageError
+from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import load_backend, pick_device
 from mllmqa.models.presets import resolve
 from tests import tiny_models
+from tests.conftest import photo_pixels
 
 
 @pytest.fixture
@@ -155,3 +158,18 @@ def test_wrong_shapes_are_named(tiny: Path) -> None:
     save_file({**weights, name: torch.ones(3)}, tiny / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelLoadError, match=r"1 mismatched keys in its weights: .*layernorm\.weight is \(3,\)"):
         _load(tiny)
+
+
+def test_compiled_blocks_answer_the_same(tiny: Path) -> None:
+    """The compiler itself takes minutes on a CPU: here it is told to run what it was given as it is."""
+    plain, compiled = (load_backend(resolve(str(tiny)), device="cpu", compiled=c) for c in (False, True))
+    blocks = [m for m in compiled.model.modules() if m._compiled_call_impl is not None]
+    assert {type(b).__name__ for b in blocks} == {"CLIPEncoderLayer", "LlamaDecoderLayer"}
+    request = Request(prompts.render(prompts.load("score/quality"), medium="image"), (photo_pixels(56, 56),))
+    words = prompts.level_scale().words
+    with torch.compiler.set_stance("force_eager"):
+        (answer,) = compiled.level_logits([request], words)
+    (expected,) = plain.level_logits([request], words)
+    assert isinstance(answer, LevelLogits)
+    assert isinstance(expected, LevelLogits)
+    assert answer.logits.tolist() == pytest.approx(expected.logits.tolist(), abs=1e-6)

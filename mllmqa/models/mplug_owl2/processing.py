@@ -166,6 +166,23 @@ class MplugOwl2Processor(ProcessorMixin):  # type: ignore[misc]  # transformers 
             inputs["pixel_values"] = made["pixel_values"]
         return BatchFeature(inputs)
 
+    def decode(self, token_ids: Any, **kwargs: Any) -> Any:
+        """Turn ids into text; picture tokens, which no vocabulary has, are left out. Batches as in transformers."""
+        rows = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if rows and not isinstance(rows[0], int):
+            return [self.decode(row, **kwargs) for row in rows]
+        return self.tokenizer.decode([token for token in rows if token >= 0], **kwargs)
+
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> Any:
+        """Turn rows of ids into texts; see :meth:`decode`."""
+        return [self.decode(row, **kwargs) for row in sequences]
+
+    def post_process_image_text_to_text(
+        self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
+    ) -> Any:
+        """Turn what the model generated into texts, for transformers' pipelines."""
+        return self.batch_decode(generated_outputs, skip_special_tokens=skip_special_tokens, **kwargs)
+
     def _padded(self, rows: list[list[int]], side: str) -> dict[str, Any]:
         """Pad with the id 0, which the mask hides."""
         import torch
