@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UsageError
 from mllmqa.models.base import LevelLogits, Request
-from mllmqa.models.load import load_backend, pick_device
+from mllmqa.models.load import LocalOptions, load_backend, pick_device
 from mllmqa.models.presets import resolve
 from tests import tiny_models
 from tests.conftest import photo_pixels
@@ -28,7 +29,7 @@ def tiny(tmp_path: Path) -> Path:
     return tiny_models.build("llava", tmp_path / "tiny")
 
 
-def _load(folder: Path, **options: str) -> object:
+def _load(folder: Path, **options: Any) -> Any:
     return load_backend(resolve(str(folder)), **{"device": "cpu", **options})
 
 
@@ -162,7 +163,7 @@ def test_wrong_shapes_are_named(tiny: Path) -> None:
 
 def test_compiled_blocks_answer_the_same(tiny: Path) -> None:
     """The compiler itself takes minutes on a CPU: here it is told to run what it was given as it is."""
-    plain, compiled = (load_backend(resolve(str(tiny)), device="cpu", compiled=c) for c in (False, True))
+    plain, compiled = (_load(tiny, options=LocalOptions(compiled=c)) for c in (False, True))
     blocks = [m for m in compiled.model.modules() if m._compiled_call_impl is not None]
     assert {type(b).__name__ for b in blocks} == {"CLIPEncoderLayer", "LlamaDecoderLayer"}
     request = Request(prompts.render(prompts.load("score/quality"), medium="image"), (photo_pixels(56, 56),))

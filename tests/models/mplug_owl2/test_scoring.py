@@ -94,3 +94,25 @@ def test_a_converted_copy_scores_the_same_and_keeps_its_preset(videos: Case, pho
     assert (made.preset, made.dtype) == ("one-align", "float32")
     value = mllmqa.load(str(made.folder), device="cpu").score(photo).value
     assert value == mllmqa.load(str(videos.folder), device="cpu").score(photo).value
+
+
+def test_questions_about_one_picture_share_its_features(images: Case) -> None:
+    """The picture is encoded once; the answers are those that each question has alone."""
+    backend: Any = mllmqa.load(str(images.folder), device="cpu").backend
+    draw = np.random.default_rng(3)
+    first, second = (draw.integers(0, 255, (56, 56, 3), dtype=np.uint8) for _ in range(2))
+    prompts = [render(load(name), medium="image") for name in ("score/quality", "score/aesthetics")]
+    requests = [
+        Request(prompt, pictures) for pictures in ((first,), (second,), (first, second)) for prompt in prompts
+    ]
+    words = ["excellent", "good", "fair", "poor", "bad"]
+    encoded: list[int] = []
+    hook = backend.model.model.vision_model.register_forward_hook(lambda _m, args, _o: encoded.append(len(args[0])))
+    single = [backend.level_logits([request], words)[0].logits for request in requests]
+    alone = sum(encoded)
+    encoded.clear()
+    together = [answer.logits for answer in backend.level_logits(requests, words)]
+    hook.remove()
+    np.testing.assert_allclose(together, single, atol=5e-5, rtol=0)
+    assert alone == 8
+    assert sum(encoded) < alone
