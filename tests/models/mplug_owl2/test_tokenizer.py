@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -108,14 +107,3 @@ def test_a_broken_file(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(MODEL.read_bytes()[:500])
     with pytest.raises(ModelLoadError, match=r"tokenizer\.model: tokenizer cannot be read"):
         from_sentencepiece(tmp_path / "tokenizer.model")
-
-
-def test_published_prompts_with_the_tokenizer_of_llama() -> None:
-    """Needs LLaMA-2's own file beside the shared folder; its licence forbids that it lies here."""
-    file = FIXTURES.parents[3] / "shared" / "models" / "llama2" / "tokenizer.model"
-    if not file.is_file():
-        pytest.skip(f"needs {file}")
-    stored = json.loads((FIXTURES / "llama2_prompt_ids.json").read_text())
-    tokenizer = from_sentencepiece(file)
-    for word, ids in stored["level_ids"].items():
-        assert [1, *tokenizer(word, add_special_tokens=False)["input_ids"]] == ids
