@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UsageError
 from mllmqa.models.base import LevelLogits, Request
-from mllmqa.models.load import load_backend, pick_device
+from mllmqa.models.load import LocalOptions, load_backend, pick_device
 from mllmqa.models.presets import resolve
 from tests import tiny_models
 from tests.conftest import photo_pixels
@@ -25,7 +29,7 @@ def tiny(tmp_path: Path) -> Path:
     return tiny_models.build("llava", tmp_path / "tiny")
 
 
-def _load(folder: Path, **options: str) -> object:
+def _load(folder: Path, **options: Any) -> Any:
     return load_backend(resolve(str(folder)), **{"device": "cpu", **options})
 
 
@@ -122,9 +126,44 @@ def test_devices_and_dtypes_that_are_not_here(tiny: Path) -> None:
         _load(tiny, dtype="float8")
 
 
+_FROM_HUB = """
+import sys, mllmqa
+from mllmqa.models.load import load_backend
+from mllmqa.models.presets import resolve
+print(load_backend(resolve("org/tiny"), device="cpu").info.revision)
+"""
+
+
+def test_a_hub_model_is_known_by_its_commit(tmp_path: Path) -> None:
+    """A name like ``main`` moves; what goes into provenance is the commit behind it. The cache is hub-like."""
+    commit = "0123456789abcdef" * 2 + "01234567"
+    cache = tmp_path / "hub" / "models--org--tiny"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "refs" / "main").write_text(commit)
+    tiny_models.build("llava", cache / "snapshots" / commit)
+    done = subprocess.run(
+        [sys.executable, "-c", _FROM_HUB],
+        env={**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == commit, done.stderr
+
+
+def test_wrong_shapes_are_named(tiny: Path) -> None:
+    weights = load_file(tiny / "model.safetensors")
+    name = next(key for key in weights if key.endswith("input_layernorm.weight"))
+    save_file({**weights, name: torch.ones(3)}, tiny / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelLoadError, match=r"1 mismatched keys in its weights: .*layernorm\.weight is \(3,\)"):
+        _load(tiny)
+
+
 def test_compiled_blocks_answer_the_same(tiny: Path) -> None:
     """The compiler itself takes minutes on a CPU: here it is told to run what it was given as it is."""
-    plain, compiled = (load_backend(resolve(str(tiny)), device="cpu", compiled=c) for c in (False, True))
+    plain, compiled = (_load(tiny, options=LocalOptions(compiled=c)) for c in (False, True))
     blocks = [m for m in compiled.model.modules() if m._compiled_call_impl is not None]
     assert {type(b).__name__ for b in blocks} == {"CLIPEncoderLayer", "LlamaDecoderLayer"}
     request = Request(prompts.render(prompts.load("score/quality"), medium="image"), (photo_pixels(56, 56),))

@@ -17,7 +17,7 @@ from mllmqa.models.mplug_owl2.tokenizer import from_sentencepiece
 
 from transformers import BatchFeature, ProcessorMixin  # isort: skip  # after our configuration
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil  # isort: skip
-from transformers.utils import PROCESSOR_NAME, cached_file  # isort: skip
+from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file  # isort: skip
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}"
@@ -75,14 +75,25 @@ class MplugOwl2Processor(ProcessorMixin):  # type: ignore[misc]  # transformers 
 
     @classmethod
     def from_pretrained(cls, location: Any, **kwargs: Any) -> Any:
-        """Load from a folder or the hub; the original checkpoints have no processor of their own."""
+        """Load from a folder or the hub; the original checkpoints have no processor of their own.
+
+        Those that a training run left have no preprocessor_config.json either: what it would say is given by
+        the size of the vision tower's input.
+        """
         named = {k: v for k, v in kwargs.items() if k in ("revision", "cache_dir", "local_files_only", "token")}
         absent = {"_raise_exceptions_for_missing_entries": False, **named}
         if cached_file(location, PROCESSOR_NAME, **absent):
             return super().from_pretrained(location, **kwargs)
-        pictures = MplugOwl2ImageProcessor.from_pretrained(location, **named)
+        config = MplugOwl2Config.from_pretrained(location, **named)
+        if cached_file(location, IMAGE_PROCESSOR_NAME, **absent):
+            pictures = MplugOwl2ImageProcessor.from_pretrained(location, **named)
+        else:
+            side = config.input_side
+            pictures = MplugOwl2ImageProcessor(
+                size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+            )
         tokenizer = from_sentencepiece(cached_file(location, "tokenizer.model", **named))
-        return cls(pictures, tokenizer, MplugOwl2Config.from_pretrained(location, **named).tokens_per_image)
+        return cls(pictures, tokenizer, config.tokens_per_image)
 
     def encode(self, text: str) -> list[int]:
         """Tokenise; every placeholder becomes one :data:`IMAGE_TOKEN_ID`, not yet expanded.
@@ -154,6 +165,23 @@ class MplugOwl2Processor(ProcessorMixin):  # type: ignore[misc]  # transformers 
             made = self.image_processor(pictures, return_tensors="pt", input_data_format=layout)
             inputs["pixel_values"] = made["pixel_values"]
         return BatchFeature(inputs)
+
+    def decode(self, token_ids: Any, **kwargs: Any) -> Any:
+        """Turn ids into text; picture tokens, which no vocabulary has, are left out. Batches as in transformers."""
+        rows = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if rows and not isinstance(rows[0], int):
+            return [self.decode(row, **kwargs) for row in rows]
+        return self.tokenizer.decode([token for token in rows if token >= 0], **kwargs)
+
+    def batch_decode(self, sequences: Any, **kwargs: Any) -> Any:
+        """Turn rows of ids into texts; see :meth:`decode`."""
+        return [self.decode(row, **kwargs) for row in sequences]
+
+    def post_process_image_text_to_text(
+        self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
+    ) -> Any:
+        """Turn what the model generated into texts, for transformers' pipelines."""
+        return self.batch_decode(generated_outputs, skip_special_tokens=skip_special_tokens, **kwargs)
 
     def _padded(self, rows: list[list[int]], side: str) -> dict[str, Any]:
         """Pad with the id 0, which the mask hides."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mllmqa.errors import MissingExtraError
+from mllmqa.errors import MissingExtraError, ModelLoadError
 
 WORD_MARK = "▁"
 UNKNOWN, BOS, EOS = "<unk>", "<s>", "</s>"
+PROBES = (" ASSISTANT: The quality", "  two  spaces ", "\n\t", "ﬁ ① é e\u0301 画 😀", "level")
+"""Texts on which models that normalise, trim or lack the word mark differ from LLaMA's."""
 
 
 def from_sentencepiece(file: Path | str) -> Any:
@@ -27,15 +29,28 @@ def from_sentencepiece(file: Path | str) -> Any:
 
     Raises:
         MissingExtraError: sentencepiece is not installed.
+        ModelLoadError: The file is broken, or does not take text as it is (normalises, no word mark).
     """
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:
         raise MissingExtraError("sentencepiece", extra="mplug", purpose="reading tokenizer.model") from error
+    try:
+        pieces = SentencePieceProcessor(model_file=str(file))
+    except (RuntimeError, OSError) as error:
+        raise ModelLoadError(
+            f"tokenizer cannot be read: {error}", where=file, expected="a sentencepiece model"
+        ) from error
+    made = _build(pieces)
+    if any(made(text, add_special_tokens=False)["input_ids"] != pieces.encode(text) for text in PROBES):
+        raise ModelLoadError("is no tokenizer of LLaMA's kind", where=file, expected="BPE, text as it is, bytes")
+    return made
+
+
+def _build(pieces: Any) -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
     from transformers import PreTrainedTokenizerFast
 
-    pieces = SentencePieceProcessor(model_file=str(file))
     names = [pieces.id_to_piece(i) for i in range(pieces.get_piece_size())]
     scores = [pieces.get_score(i) for i in range(len(names))]
     core = Tokenizer(

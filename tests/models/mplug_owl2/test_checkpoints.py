@@ -188,6 +188,33 @@ def test_saved_and_loaded_again_by_the_auto_classes(layout: Any, folder: Path, t
     assert set(stored) == set(weights(config()))
 
 
+def test_parts_on_different_devices(tmp_path: Path) -> None:
+    """Some layers in memory, some on the disk, as on two devices: accelerate's hooks move what they need."""
+    folder = write(tmp_path / "checkpoint", config(hidden_size=64, num_hidden_layers=3))
+    whole, processor = load(folder), load_processor(folder)
+    placed = {name: "disk" for name, _ in whole.model.named_children() if name != "layers"}
+    spread = {f"model.{name}": device for name, device in placed.items()} | {"lm_head": "cpu"}
+    spread |= {f"model.layers.{i}": "disk" if i == 1 else "cpu" for i in range(3)}
+    model = load(folder, device_map=spread, offload_folder=tmp_path / "disk")
+    assert torch.equal(_logits(model, processor), _logits(whole, processor))
+
+
+def test_no_part_that_must_stay_together_is_split() -> None:
+    """The abstractor and the embeddings have parameters of their own beside modules."""
+    from accelerate import infer_auto_device_map
+
+    with torch.device("meta"):
+        model = MplugOwl2ForConditionalGeneration(MplugOwl2Config(**config(hidden_size=64)))
+    used = set()
+    for limit in range(200_000, 900_000, 50_000):
+        memory = {"cpu": limit, "disk": 10**9}
+        split = infer_auto_device_map(model, memory, no_split_module_classes=model._no_split_modules)
+        used |= set(split.values())
+        for name in split:
+            assert not name.startswith(("model.visual_abstractor.", "model.vision_model.embeddings.")), split
+    assert used == {"cpu", "disk"}
+
+
 def test_a_new_model_is_initialised_throughout() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

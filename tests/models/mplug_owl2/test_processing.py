@@ -165,7 +165,42 @@ def test_saved_and_loaded_again(tmp_path: Path, images: Case) -> None:
         assert torch.equal(made[0][name], made[1][name]), name
 
 
+def test_without_preprocessor_config_the_pixels_are_the_same(tmp_path: Path) -> None:
+    """Folders of training runs have none."""
+    folder = write(tmp_path, config(visual__image_size=448, reader__grid_size=None))
+    (folder / "preprocessor_config.json").unlink()
+    processor = load_processor(folder)
+    for name in ("rgb_120x91", "l_80x64", "rgb_449x448"):
+        with Image.open(PICTURES / f"{name}.png") as picture:
+            made = processor.image_processor(picture, return_tensors="np")["pixel_values"][0]
+            np.testing.assert_array_equal(made, _preprocess(picture))
+
+
 def test_free_questions_by_the_chat_template(images: Case) -> None:
     content = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
     text = images.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     assert text == "USER: <|image|>What is it? ASSISTANT:"
+
+
+def test_ids_of_pictures_are_left_out_of_texts(images: Case) -> None:
+    """What generate() returns has them in front of the answer."""
+    ids = torch.tensor([[1, *[-200] * 9, *images.processor.encode("the image is good")[1:], 2]])
+    assert images.processor.decode(ids[0], skip_special_tokens=True) == "the image is good"
+    assert images.processor.batch_decode(ids, skip_special_tokens=True) == ["the image is good"]
+    assert (
+        images.processor.decode(ids.tolist()) == images.processor.batch_decode(ids) == ["<s> the image is good</s>"]
+    )
+
+
+def test_the_pipeline_of_transformers_answers(images: Case) -> None:
+    from transformers import pipeline
+
+    content = [{"type": "image", "image": images.picture("raw_0")}, {"type": "text", "text": "What is it?"}]
+    messages = [{"role": "user", "content": content}]
+    ask = pipeline("image-text-to-text", model=images.model, processor=images.processor)
+    (made,) = ask(text=messages, max_new_tokens=4, return_full_text=False)
+    text = images.processor.apply_chat_template(messages, add_generation_prompt=True)
+    inputs = images.processor(images=[[images.picture("raw_0")]], text=text)
+    out = images.model.generate(**inputs, max_new_tokens=4, do_sample=False)
+    want = images.processor.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert made["generated_text"] == want

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 import mllmqa
 from mllmqa import media
 from mllmqa.models.base import Clip, Request
+from mllmqa.models.hf import HFBackend
+from mllmqa.models.presets import presets
 from mllmqa.prompts import load, render
 from tests.media.made import make_video
 from tests.models.mplug_owl2.conftest import Case
+from tests.models.mplug_owl2.original import FIXTURES
 
 VIDEO = "USER: How would you rate the quality of this video?\n<|image|>\nASSISTANT: The quality of the video is"
 
@@ -94,3 +98,53 @@ def test_a_converted_copy_scores_the_same_and_keeps_its_preset(videos: Case, pho
     assert (made.preset, made.dtype) == ("one-align", "float32")
     value = mllmqa.load(str(made.folder), device="cpu").score(photo).value
     assert value == mllmqa.load(str(videos.folder), device="cpu").score(photo).value
+
+
+def test_questions_about_one_picture_share_its_features(images: Case) -> None:
+    """The picture is encoded once; the answers are those that each question has alone."""
+    backend: Any = mllmqa.load(str(images.folder), device="cpu").backend
+    draw = np.random.default_rng(3)
+    first, second = (draw.integers(0, 255, (56, 56, 3), dtype=np.uint8) for _ in range(2))
+    prompts = [render(load(name), medium="image") for name in ("score/quality", "score/aesthetics")]
+    requests = [
+        Request(prompt, pictures) for pictures in ((first,), (second,), (first, second)) for prompt in prompts
+    ]
+    words = ["excellent", "good", "fair", "poor", "bad"]
+    encoded: list[int] = []
+    hook = backend.model.model.vision_model.register_forward_hook(lambda _m, args, _o: encoded.append(len(args[0])))
+    single = [backend.level_logits([request], words)[0].logits for request in requests]
+    alone = sum(encoded)
+    encoded.clear()
+    together = [answer.logits for answer in backend.level_logits(requests, words)]
+    hook.remove()
+    np.testing.assert_allclose(together, single, atol=5e-5, rtol=0)
+    assert alone == 8
+    assert sum(encoded) < alone
+
+
+PUBLISHED = json.loads((FIXTURES / "llama2_prompt_ids.json").read_text())["prompts"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "aspect", "medium", "published"),
+    [
+        ("one-align", "quality", "image", "scorer_class_quality_image"),
+        ("one-align", "quality", "video", "scorer_class_quality_video"),
+        ("one-align", "aesthetics", "image", "scorer_class_aesthetics_image"),
+        ("one-align-compat", "quality", "image", "model_score_method_quality_image(words swapped)"),
+        ("one-align-compat", "quality", "video", "model_score_method_quality_video(words swapped)"),
+        ("one-align-compat", "aesthetics", "image", "model_score_method_aesthetics_image(words swapped)"),
+        ("one-align-eval", "quality", "image", "eval_script_iqa"),
+        ("one-align-eval", "quality", "video", "eval_script_vqa"),
+        ("deqa-mix3", "quality", "image", "scorer_class_quality_image"),
+    ],
+)
+def test_prompts_are_the_published_texts(
+    preset: str, aspect: str, medium: Any, published: str, images: Case, scorer: Any
+) -> None:
+    chosen = presets()[preset]
+    prompt = render(load(chosen.aspects[aspect]), medium=medium)
+    backend = HFBackend(scorer.backend.model, scorer.backend.processor, chosen, scorer.backend.info)
+    picture = np.zeros((8, 8, 3), dtype=np.uint8)
+    request = Request(prompt, (picture,), Clip((0.0,), 1.0) if medium == "video" else None)
+    assert backend.text(request) == PUBLISHED[published]["text"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sentencepiece import SentencePieceProcessor
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
-from mllmqa.errors import MissingExtraError
+from mllmqa.errors import MissingExtraError, ModelLoadError
 from mllmqa.models.mplug_owl2.tokenizer import from_sentencepiece
 from tests.models.mplug_owl2.original import FIXTURES
 
@@ -27,6 +26,14 @@ TEXTS = st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=12).map("".join
 @cache
 def _both() -> tuple[Any, SentencePieceProcessor]:
     return from_sentencepiece(MODEL), SentencePieceProcessor(model_file=str(MODEL))
+
+
+PROSE = [
+    "The quality of the image is good.",
+    "How would you rate the quality of this image?",
+    "A chat between a curious user and an artificial intelligence assistant.",
+    "USER: Rate the aesthetics ASSISTANT: The level of the image is excellent",
+]
 
 
 def _ids(text: str) -> list[int]:
@@ -75,12 +82,28 @@ def test_without_sentencepiece_the_extra_is_named(monkeypatch: pytest.MonkeyPatc
         from_sentencepiece(MODEL)
 
 
-def test_published_prompts_with_the_tokenizer_of_llama() -> None:
-    """Needs LLaMA-2's own file beside the shared folder; its licence forbids that it lies here."""
-    file = FIXTURES.parents[3] / "shared" / "models" / "llama2" / "tokenizer.model"
-    if not file.is_file():
-        pytest.skip(f"needs {file}")
-    stored = json.loads((FIXTURES / "llama2_prompt_ids.json").read_text())
-    tokenizer = from_sentencepiece(file)
-    for word, ids in stored["level_ids"].items():
-        assert [1, *tokenizer(word, add_special_tokens=False)["input_ids"]] == ids
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalization_rule_name": "nmt_nfkc"},
+        {"remove_extra_whitespaces": True},
+        {"add_dummy_prefix": False},
+    ],
+    ids=str,
+)
+def test_tokenizers_of_another_kind_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    llama = {"model_type": "bpe", "normalization_rule_name": "identity", "remove_extra_whitespaces": False}
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(PROSE * 20),
+        model_prefix=str(tmp_path / "other"),
+        minloglevel=2,
+        **{**llama, "vocab_size": 340, "byte_fallback": True, "hard_vocab_limit": False, **options},
+    )
+    with pytest.raises(ModelLoadError, match="no tokenizer of LLaMA's kind"):
+        from_sentencepiece(tmp_path / "other.model")
+
+
+def test_a_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(MODEL.read_bytes()[:500])
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.model: tokenizer cannot be read"):
+        from_sentencepiece(tmp_path / "tokenizer.model")
