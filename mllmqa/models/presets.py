@@ -145,10 +145,11 @@ class Preset(_Strict):
         Where the model's own chat template places it, question and answer start stand for the prompt.
         """
         layout = self.layout or "{question} … {answer}"
+        media = self.media_separator.join(["<image>"] * (2 if self.anchored else 1))
         texts = {}
         for aspect, name in self.aspects.items():
             prompt = prompts.render(prompts.load(name), medium="image")
-            texts[aspect] = lay_out(layout, media="<image>", question=prompt.question, answer=prompt.answer)
+            texts[aspect] = lay_out(layout, media=media, question=prompt.question, answer=prompt.answer)
         return texts
 
     def fitted(self, model_type: str, side: int | None) -> Preset:

@@ -103,6 +103,13 @@ def test_malformed_presets_name_file_and_field(
         presets.presets.cache_clear()
 
 
+def test_compare2score_asks_about_two_pictures_as_published() -> None:
+    assert presets.presets()["compare2score"].prompt_texts() == {
+        "quality": "USER: <image> <image> Compared with the first image, what is your quality rating for second "
+        "image? \nASSISTANT: The quality of the second image is"
+    }
+
+
 @pytest.mark.parametrize(
     ("matrix", "message"),
     [
