@@ -181,8 +181,11 @@ def _compile(model: Any) -> None:
 
     The model as a whole takes minutes: its merging of pictures into text breaks the graph at every call.
     """
+    import torch
     from torch import nn
 
+    # All blocks share one wrapper in transformers; with the default of 8 variants most would stay as they are.
+    torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
     for stack in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
         for block in stack:
             block.compile(dynamic=True)

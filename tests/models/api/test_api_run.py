@@ -163,7 +163,7 @@ def test_a_score_that_fell_back_says_so(server: Loopback, photos: Path) -> None:
         (["--timeout", "0"], "out of range"),
         (["--cache", "x", "--no-cache"], "exclude each other"),
         (["--base-url", "https://me:hunter2@host/v1"], "OPENAI_API_KEY"),
-        (["--device", "cpu"], "device and dtype"),
+        (["--device", "cpu"], "chooses device, dtype"),
         ([], "needs a key"),
     ],
 )
