@@ -32,7 +32,7 @@ class PromptFile(_Strict):
     aspect: str
     question: str
     answer: str
-    """Start of the model's answer, without the level word and without trailing space."""
+    """Start of the model's answer, without the level word; may be empty. No trailing space, but for Q-SiT."""
 
 
 class Level(_Strict):

@@ -119,6 +119,8 @@ class Preset(_Strict):
     """Aspect → prompt id."""
     words: str = "levels"
     """Scale of the answer words (:func:`mllmqa.prompts.word_scale`), on 1..5."""
+    words_apart: bool = False
+    """Whether the words are tokens by themselves, without a space, put behind an answer start that ends in one."""
     view: str
     """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
     views: tuple[str, ...] | None = None
