@@ -19,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
 
+WORDINGS = "build/"
+"""Folder of the wordings that data are built with; they are files of another kind (:mod:`mllmqa.data.tasks`)."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,7 +108,8 @@ def _read(path: Path, kind: type[_File]) -> _File:
 def names() -> list[str]:
     """Return the ids of all shipped prompts, e.g. ``score/quality``."""
     root = resources.folder("prompts")
-    return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.yaml"))
+    found = (p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.yaml"))
+    return sorted(name for name in found if not name.startswith(WORDINGS))
 
 
 @cache
