@@ -82,15 +82,17 @@ def _labels(sample: Sample, keys: Sequence[str]) -> Row:
 
 def _written(distortions: Sequence[Distortion]) -> Row:
     ordered = sorted(distortions, key=lambda one: one.order or 0)
-    columns = [[one.category for one in ordered], [one.name for one in ordered], [_grade(one) for one in ordered]]
+    columns: list[list[Any]] = [list(column) for column in zip(*map(_values, ordered), strict=True)]
     if len(ordered) > 1:
         return dict(zip(_SEVERAL, columns, strict=True))
     values = [column[0] for column in columns] if ordered else [None, None, 0]
     return dict(zip(_ONE, values, strict=True))
 
 
-def _grade(one: Distortion) -> float | int | None:
-    return int(one.severity) if one.severity is not None and one.severity.is_integer() else one.severity
+def _values(one: Distortion) -> tuple[str, str | None, float | int | None]:
+    severity = one.severity
+    whole = severity is not None and severity.is_integer()
+    return one.category, one.name, int(severity) if whole and severity is not None else severity
 
 
 def parse(row: Row, context: Context) -> Sample:

@@ -67,7 +67,8 @@ def _leaves(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
                 yield from _leaves(inner, (*place, name))
     elif isinstance(value, dict) and "parameters" not in place:
         for key, inner in value.items():
-            yield from _leaves(inner, (*place, key))
+            if inner is not None:
+                yield from _leaves(inner, (*place, key))
     elif isinstance(value, tuple) and value and isinstance(value[0], Record):
         for k, inner in enumerate(value):
             yield from _leaves(inner, (*place, k))

@@ -1,6 +1,7 @@
 """ShareGPT as LLaMA-Factory reads it: ``{messages: [{role, content}], images: […], videos: […]}``.
 
-Tags stand in the texts; their number must be that of the media. Read as well: ``conversations`` with ``from`` and ``value``, ``system``.
+Tags stand in the texts; their number must be that of the media. Read as well: ``conversations`` with ``from`` and
+``value``, ``system``.
 """
 
 from __future__ import annotations
