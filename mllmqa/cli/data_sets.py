@@ -68,7 +68,7 @@ def check(
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is wrong."""
+    """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is."""
     from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.data.registry.check import check_known, check_table
     from mllmqa.data.tables import TableForm

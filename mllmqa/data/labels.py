@@ -1,7 +1,7 @@
 """Training targets from opinions: levels, and distributions over the five levels.
 
-All arrays are float64 and go from level 1 (bad) to 5 (excellent), in the last axis. The three ways from a mean and a
-deviation to a distribution are named, and the name is in the result, so that a data set says which one it holds:
+All arrays are float64 and go from level 1 (bad) to 5 (excellent), in the last axis. The three ways from a mean and
+a deviation to a distribution are named, and the name is in the result, so that a data set says which one it holds:
 
 - ``deqa``: as published (DeQA-Score, You et al., CVPR 2025): a discretised Gaussian, one affine correction, clipped
   at 0, *not* renormalised: sums up to 1.05, means off by up to 0.09, and uniform for a mean of exactly 3.
@@ -103,8 +103,8 @@ def tilted(mean: Floats, std: Floats) -> Floats:
     p_x ∝ exp(θ x − x² / (2 s²)) for x = 1 … 5, with θ such that Σ x p_x = mean. Of all distributions over the
     levels with this mean and the same second moment it has the largest entropy; in the middle of the scale and for
     moderate s it is the sampled Gaussian itself. The mean grows with θ (its derivative is the variance), so θ is
-    found by Newton steps inside a bracket. As s goes to 0 the limit is the two-level label, at the ends of the scale
-    one level holds everything.
+    found by Newton steps inside a bracket. As s goes to 0 the limit is the two-level label; at the ends of the
+    scale one level holds everything.
 
     Args:
         mean: (N,) in 1..5.
@@ -218,8 +218,8 @@ def _normal_cdf(z: Floats) -> Floats:
 def histogram_labels(counts: ArrayLike) -> SoftLabels:
     """Distributions over the five levels from numbers of opinions, worst first.
 
-    Five bins are taken as they are. Other numbers of bins (AVA has ten) are spread over 1..5 at equal distances, and
-    every opinion is shared by its two neighbouring levels with linear weights: the mean stays exact.
+    Five bins are taken as they are. Other numbers of bins (AVA has ten) are spread over 1..5 at equal distances,
+    and every opinion is shared by its two neighbouring levels with linear weights: the mean stays exact.
 
     Args:
         counts: (N, B) numbers or shares of opinions, B ≥ 2.

@@ -1,4 +1,4 @@
-"""Find the media that labels name: exactly, or else under another case, ending or folder, which is then reported."""
+"""Find the media that labels name: exactly, or else under another case, ending or folder, which is reported."""
 
 from __future__ import annotations
 

@@ -167,6 +167,9 @@ class Reading:
     patterns: Mapping[str, str] = field(default_factory=dict)
 
 
+AS_NAMED = Reading()
+
+
 def read_ratings(path: Path, columns: Columns, scale: RatingScale, form: TableForm | None = None) -> list[Rating]:
     """Read all rows of a table, and stop at the first mistake.
 
@@ -193,7 +196,7 @@ def rate(
     scale: RatingScale,
     media: MediaIndex | None,
     findings: Findings,
-    how: Reading = Reading(),  # noqa: B008  (frozen)
+    how: Reading = AS_NAMED,
 ) -> Iterator[Rating]:
     """Turn lines into ratings; what is wrong with them goes to ``findings``.
 
@@ -234,10 +237,7 @@ def _rating(line: Line, columns: Columns, scale: RatingScale, findings: Findings
     cells, span = line.cells, scale.std_width or scale.high - scale.low
     reader = _Numbers(line, findings)
     votes = tuple(reader.get(name, 0, math.inf) for name in columns.histogram) or None
-    if columns.score is None:
-        score = _mean(votes, scale)
-    else:
-        score = reader.get(columns.score, scale.low, scale.high)
+    score = reader.get(columns.score, scale.low, scale.high) if columns.score else _mean(votes, scale)
     std = reader.get(columns.std, 0, span) if columns.std and cells.get(columns.std, "") is not None else None
     if columns.variance:
         variance = reader.get(columns.variance, 0, span**2)

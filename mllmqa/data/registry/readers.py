@@ -29,8 +29,9 @@ def _plain(path: Path, table: LabelTable) -> Iterator[Table]:
 def _live(path: Path, _: LabelTable) -> Iterator[Table]:
     """LIVE release 2: ``dmos_new`` (982), ``dmos_std``; names follow from the order, references from another file.
 
-    203 of the 982 rows are undistorted originals with DMOS 0; they are left out. ``orgs`` should mark them, but is all
-    zeros with 779 entries in the realigned file, so they are told by the score and, where there is one, the deviation.
+    203 of the 982 rows are undistorted originals with DMOS 0; they are left out. ``orgs`` should mark them, but is
+    all zeros with 779 entries in the realigned file, so they are told by the score and, where there is one, the
+    deviation.
     """
     arrays = _matlab(path)
     scores = _vector(arrays, ("dmos_new", "dmos"), path)

@@ -24,8 +24,8 @@ def row(card: DataSet) -> tuple[str, ...]:
     originals = f" / {card.references:,}" if card.references is not None else ""
     std = NOT_STATED if card.std is None else "yes" if card.std else "no"
     return (
-        card.name, f"{card.title}: {card.about}", items + originals, card.scale or NOT_STATED, _BETTER[card.opinion],
-        std, _SPLITS[card.split.rule], card.licence or NOT_STATED,
+        card.name, f"{card.title}: {card.about}", items + originals, card.scale or NOT_STATED,
+        _BETTER[card.opinion], std, _SPLITS[card.split.rule], card.licence or NOT_STATED,
     )  # fmt: skip
 
 
