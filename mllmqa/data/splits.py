@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from mllmqa.data.ratings import Rating
+from mllmqa.data.registry.schema import DataSet
 from mllmqa.errors import DataError, UsageError
 
 SPLITS = 10
@@ -117,3 +118,20 @@ def official_split(rows: Sequence[Rating], dataset: str) -> Split:
     if not (train or validation or test):
         raise DataError("no rows", where=dataset)
     return Split("official", train, validation, test)
+
+
+def split_of(card: DataSet, rows: Sequence[Rating], index: int = 0, *, seed: int = ROOT_SEED) -> Split:
+    """Divide a data set as its card says: officially, or by the seeded split ``index`` of ten.
+
+    Raises:
+        UsageError: The data set has no opinions, or no split of this number.
+        DataError: The labels that were read do not name the parts or originals that the division needs.
+    """
+    rule = card.split.rule
+    if rule == "none":
+        raise UsageError("has no opinions and no division", where=card.name)
+    if not 0 <= index < (1 if rule == "official" else SPLITS):
+        raise UsageError(f"no split {index} ({rule})", where=card.name, expected=f"0 to {SPLITS - 1}; official: 0")
+    if rule == "official":
+        return official_split(rows, card.name)
+    return seeded_split(rows, card.name, index, by=rule, seed=seed, shares=card.split.shares)

@@ -66,7 +66,7 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from error
+        raise DataError(f"cannot be read: {error.strerror or error}", where=path) from error
     kind = form.format or path.suffix.lower().lstrip(".")
     if kind not in get_args(Format):
         raise UsageError(f"unknown format {kind!r}", where=path, expected=" | ".join(get_args(Format)))
@@ -86,7 +86,7 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
             else:
                 yield _json(_objects(file, path, lines=kind == "jsonl"), path)
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from error
+        raise DataError(f"cannot be read: {error.strerror or error}", where=path) from error
     except UnicodeDecodeError as error:
         hint = _other_encoding(path)
         raise DataError(

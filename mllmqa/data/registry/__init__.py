@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from mllmqa.data.findings import Findings
 from mllmqa.data.media_index import MediaIndex
-from mllmqa.data.ratings import Rating, RatingScale, rate
+from mllmqa.data.rate import rate
+from mllmqa.data.ratings import Rating, RatingScale
 from mllmqa.data.registry.readers import READERS
 from mllmqa.data.registry.schema import DataSet, LabelTable
 from mllmqa.errors import DataError, UnknownNameError, UsageError

@@ -11,7 +11,8 @@ from typing import Any
 from mllmqa.data import registry
 from mllmqa.data.findings import Findings
 from mllmqa.data.media_index import MediaIndex
-from mllmqa.data.ratings import Columns, Rating, RatingScale, rate
+from mllmqa.data.rate import rate
+from mllmqa.data.ratings import Columns, Rating, RatingScale
 from mllmqa.data.registry import doubts
 from mllmqa.data.registry.schema import LabelTable
 from mllmqa.data.tables import TableForm, open_table
