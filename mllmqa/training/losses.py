@@ -6,6 +6,7 @@ Shapes: B rows, K levels. Level scores run from 1 (worst) to K (best); level ord
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,8 +15,7 @@ from torch.nn import functional as F
 def soft_levels(mean: Tensor, sigma: float, scores: Tensor) -> Tensor:
     """Target distributions over levels for given mean opinions (DeQA-Score, You et al., CVPR 2025, eq. 3-6).
 
-    A Gaussian N(mean, sigma²) is integrated over unit bins centred on the levels; the result is corrected by the
-    affine map that restores both sum 1 and the given mean, and clipped at 0 near the ends of the scale.
+    The variant ``affine`` of :mod:`mllmqa.data.labels`, as tensors: it carries no gradient.
 
     Args:
         mean: (B,) in [min(scores), max(scores)].
@@ -25,20 +25,10 @@ def soft_levels(mean: Tensor, sigma: float, scores: Tensor) -> Tensor:
     Returns:
         (B, K), rows sum to 1.
     """
-    mean, scores, kind = mean.double(), scores.double(), mean.dtype
-    upper = (scores[None, :] + 0.5 - mean[:, None]) / sigma
-    lower = (scores[None, :] - 0.5 - mean[:, None]) / sigma
-    mass = torch.special.ndtr(upper) - torch.special.ndtr(lower)
-    count, total = float(len(scores)), float(scores.sum())
-    norm, first = mass.sum(1), (mass * scores).sum(1)
-    det = norm * total - first * count
-    flat = det.abs() < 1e-6  # the mean lies on the centre of the scale: only the sum needs correction
-    safe = torch.where(flat, torch.ones_like(det), det)
-    alpha = torch.where(flat, 1 / norm, (total - mean * count) / safe)
-    beta = torch.where(flat, torch.zeros_like(det), (norm * mean - first) / safe)
-    fixed = (alpha[:, None] * mass + beta[:, None]).clamp_min(0)
-    result: Tensor = (fixed / fixed.sum(1, keepdim=True)).to(kind)
-    return result
+    from mllmqa.data.labels import affine
+
+    target = affine(mean.double().cpu().numpy(), np.full(len(mean), sigma), scores.double().cpu().numpy())
+    return torch.from_numpy(target).to(mean)
 
 
 def expectation(logits: Tensor, scores: Tensor) -> Tensor:

@@ -1,0 +1,18 @@
+"""``mllmqa data``: data sets and training samples."""
+
+from __future__ import annotations
+
+import typer
+
+data = typer.Typer(no_args_is_help=True, help="Data sets and training samples.")
+
+
+def _register() -> None:
+    from mllmqa.cli.data_sets import check, info, list_sets
+
+    data.command("ls")(list_sets)
+    data.command("info")(info)
+    data.command("check")(check)
+
+
+_register()
