@@ -51,7 +51,7 @@ class Checked(Record):
     @model_validator(mode="after")
     def _refuse_flaws(self) -> Self:
         if found := list(self.flaws()):
-            raise PydanticCustomError(_KIND, "{text}", {"text": str(found[0]), "flaws": found})
+            raise PydanticCustomError(_KIND, "{text}", {"text": str(found[0].error(None)), "flaws": found})
         return self
 
 
@@ -81,7 +81,8 @@ def _flaws(detail: ErrorDetails) -> Iterable[Flaw]:
 
 
 def _expected(message: str) -> str:
-    for start in ("Input should be ", "String should ", "Tuple should ", "Value error, "):
+    """Turn "Input should be a valid number" into "a valid number"."""
+    for start in ("Input should be ", "String should have ", "String should ", "Tuple should have "):
         if message.startswith(start):
-            return message.removeprefix(start)
+            return message.removeprefix(start).partition(" after validation")[0]
     return message
