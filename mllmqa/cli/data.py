@@ -9,10 +9,12 @@ data = typer.Typer(no_args_is_help=True, help="Data sets and training samples.")
 
 def _register() -> None:
     from mllmqa.cli.data_sets import check, info, list_sets
+    from mllmqa.cli.data_show import show
 
     data.command("ls")(list_sets)
     data.command("info")(info)
     data.command("check")(check)
+    data.command("show")(show)
 
 
 _register()

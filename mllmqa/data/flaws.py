@@ -7,7 +7,7 @@ validation error carries them all, so that a whole file can be listed (:mod:`mll
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from pydantic import ValidationError, model_validator
@@ -51,7 +51,7 @@ class Checked(Record):
     @model_validator(mode="after")
     def _refuse_flaws(self) -> Self:
         if found := list(self.flaws()):
-            raise PydanticCustomError(_KIND, "{text}", {"text": str(found[0]), "flaws": found})
+            raise PydanticCustomError(_KIND, "{text}", {"text": str(found[0].error(None)), "flaws": found})
         return self
 
 
@@ -62,7 +62,16 @@ def shown(value: object) -> str:
 
 def flaws_of(error: ValidationError) -> list[Flaw]:
     """Return every flaw that a validation error holds."""
-    return [flaw for detail in error.errors(include_url=False) for flaw in _flaws(detail)]
+    details = error.errors(include_url=False)
+    return [flaw for detail in details if not _follows(detail, details) for flaw in _flaws(detail)]
+
+
+def _follows(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """Tell whether a list is "too short" only because its entries were refused, which is told already."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and len(other["loc"]) > len(place) for other in details
+    )
 
 
 def _flaws(detail: ErrorDetails) -> Iterable[Flaw]:
@@ -81,7 +90,8 @@ def _flaws(detail: ErrorDetails) -> Iterable[Flaw]:
 
 
 def _expected(message: str) -> str:
-    for start in ("Input should be ", "String should ", "Tuple should ", "Value error, "):
+    """Turn "Input should be a valid number" into "a valid number"."""
+    for start in ("Input should be ", "String should have ", "String should ", "Tuple should have "):
         if message.startswith(start):
-            return message.removeprefix(start)
+            return message.removeprefix(start).partition(" after validation")[0]
     return message

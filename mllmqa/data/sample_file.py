@@ -46,7 +46,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(file, 1):
                 line = line.removeprefix(_BOM) if number == 1 else line
                 if line.strip():
-                    yield number, line
+                    yield number, line.rstrip(b"\r\n")
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=path) from error
 
