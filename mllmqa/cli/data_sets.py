@@ -17,18 +17,19 @@ JSON = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 def list_sets(as_json: JSON = False) -> None:
-    """List the known data sets: size, scale, direction, division, licence."""
+    """List the known data sets: size, direction, deviations, division."""
     from mllmqa.data.registry import data_sets
-    from mllmqa.data.registry.text import COLUMNS, row
+    from mllmqa.data.registry.text import BRIEF, brief
 
     if as_json:
         for card in data_sets().values():
             print(json.dumps(card.model_dump(mode="json"), ensure_ascii=False))
         return
-    table = _table(*COLUMNS)
+    table = _table(*BRIEF)
     for card in data_sets().values():
-        table.add_row(*row(card))
+        table.add_row(*brief(card))
     _print(table)
+    print("\n`mllmqa data info NAME` tells where to get it, its scales, layout, licence and traps.")
 
 
 def info(
@@ -125,7 +126,7 @@ def _table(*headings: str) -> Table:
 
     made = Table(box=None, pad_edge=False, show_header=bool(headings))
     for heading in headings or ("", ""):
-        made.add_column(heading, overflow="fold")
+        made.add_column(heading, overflow="fold", no_wrap=heading in ("name", "division"))
     return made
 
 

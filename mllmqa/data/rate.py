@@ -20,7 +20,7 @@ def read_ratings(path: Path, columns: Columns, scale: RatingScale, form: TableFo
     """Read all rows of a table, and stop at the first mistake.
 
     Args:
-        path: CSV, JSON, JSONL or Parquet file; CSV with a header, in UTF-8 unless ``form`` says otherwise.
+        path: CSV, JSON, JSONL, Parquet or Excel file; CSV with a header, in UTF-8 unless ``form`` says otherwise.
         columns: Which columns hold what.
         scale: What the scores mean; every score must lie on it.
         form: How the file is to be read.

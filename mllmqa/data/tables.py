@@ -1,4 +1,4 @@
-"""Tables as people distribute them: CSV, JSON, JSONL, Parquet and plain text, as lines of named cells.
+"""Tables as people distribute them: CSV, JSON, JSONL, Parquet, Excel and plain text, as lines of named cells.
 
 Encoding, column names and separators that a file does not carry itself are stated by the caller, never guessed.
 """
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mllmqa.data.xlsx import sheet_rows
 from mllmqa.errors import DataError, MissingExtraError, UsageError
 
-Format = Literal["csv", "json", "jsonl", "parquet", "txt"]
+Format = Literal["csv", "json", "jsonl", "parquet", "xlsx", "txt"]
 UTF8 = "utf-8-sig"
 
 
@@ -77,6 +78,9 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
     try:
         if kind == "parquet":
             yield _parquet(path)
+            return
+        if kind == "xlsx":
+            yield _xlsx(path)
             return
         with path.open(newline="" if kind == "csv" else None, encoding=form.encoding) as file:
             if kind == "csv":
@@ -186,3 +190,17 @@ def _parquet(path: Path) -> Table:
                 number += 1
 
     return Table(list(file.schema_arrow.names), str(path), read())
+
+
+def _xlsx(path: Path) -> Table:
+    rows = sheet_rows(path)
+    number, head = next(rows, (1, []))
+    columns = ["" if cell is None else str(cell).strip() for cell in head]
+
+    def read() -> Iterator[Line]:
+        for row, cells in rows:
+            if any(cell is not None for cell in cells):
+                padded = [*cells, *[None] * (len(columns) - len(cells))]
+                yield Line(f"{path}, row {row}", dict(zip(columns, padded, strict=False)))
+
+    return Table(columns, f"{path}, row {number}", read())

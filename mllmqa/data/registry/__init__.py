@@ -169,7 +169,9 @@ def read(
     files = [one for one in label_files(folder, table) if part in (None, table.parts.get(one[0], part))]
     if not files:
         entries = ", ".join(entry for entry, of in table.parts.items() if of == part)
-        raise DataError(f"no label file of the part {part}", where=folder, expected=entries or "a part that it has")
+        raise DataError(
+            f"no such label file: none of the part {part}", where=folder, expected=entries or "a part that it has"
+        )
     index = MediaIndex(folder, search=True) if media else None
     rows = [row for row in _rows(files, table, scale, index, found) if part in (None, row.split)]
     if findings is None:

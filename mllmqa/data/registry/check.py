@@ -100,7 +100,7 @@ def check_table(path: Path, columns: Columns, scale: RatingScale, form: TableFor
     """Check a table of one's own.
 
     Args:
-        path: CSV, JSON, JSONL or Parquet file; media are looked for from its folder on.
+        path: CSV, JSON, JSONL, Parquet or Excel file; media are looked for from its folder on.
         columns: Which columns hold what.
         scale: What the scores mean.
         form: How the file is to be read.

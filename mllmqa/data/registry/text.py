@@ -18,14 +18,23 @@ _SPLITS = {
 _BETTER = {"mos": "high", "dmos": "low", "preference": "pairs", "none": "no opinions"}
 
 
-def row(card: DataSet) -> tuple[str, ...]:
-    """The cells of a data set, in the order of :data:`COLUMNS`."""
+BRIEF = ("name", "kind", "rated items", "originals", "better", "std", "division", "what")
+
+
+def brief(card: DataSet) -> tuple[str, ...]:
+    """The cells of a data set in a terminal, in the order of :data:`BRIEF`."""
     items = f"{card.items:,}" if card.items is not None else NOT_STATED
-    originals = f" / {card.references:,}" if card.references is not None else ""
+    originals = f"{card.references:,}" if card.references is not None else ""
     std = NOT_STATED if card.std is None else "yes" if card.std else "no"
+    return card.name, card.kind, items, originals, _BETTER[card.opinion], std, _SPLITS[card.split.rule], card.title
+
+
+def row(card: DataSet) -> tuple[str, ...]:
+    """The cells of a data set in the documentation, in the order of :data:`COLUMNS`."""
+    _, _, items, originals, better, std, division, title = brief(card)
     return (
-        card.name, f"{card.title}: {card.about}", items + originals, card.scale or NOT_STATED,
-        _BETTER[card.opinion], std, _SPLITS[card.split.rule], card.licence or NOT_STATED,
+        card.name, f"{title}: {card.about}", f"{items} / {originals}" if originals else items,
+        card.scale or NOT_STATED, better, std, division, card.licence or NOT_STATED,
     )  # fmt: skip
 
 

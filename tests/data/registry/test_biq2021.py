@@ -61,7 +61,7 @@ def test_missing_things(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such label file"):
         read_split(tmp_path, "test")
     (tmp_path / FILE).write_text("Image Name,MOS\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"no label file of the part test; expected Test \(Images"):
+    with pytest.raises(DataError, match=r"no such label file: none of the part test; expected Test \(Images"):
         read_split(tmp_path, "test")
     with pytest.raises(DataError, match="no rows"):
         read_split(tmp_path, "train")
