@@ -44,7 +44,11 @@ def test_a_row_is_as_llava_reads_it() -> None:
 def test_several_media_and_a_system_text() -> None:
     sample = plain(
         media=(medium("ref"), medium("A"), medium("clip", kind="video", path="c.mp4")),
-        messages=(said("system", "Judge."), said("user", "First: ", "@ref", "@A", "then", "@clip"), said("assistant", "A.")),
+        messages=(
+            said("system", "Judge."),
+            said("user", "First: ", "@ref", "@A", "then", "@clip"),
+            said("assistant", "A."),
+        ),
     )
     made = LLAVA.row(sample)
     assert (made["image"], made["video"], made["system_prompt"]) == (["ref.png", "A.png"], "c.mp4", "Judge.")
@@ -65,7 +69,7 @@ def test_one_score_goes_with_its_scale() -> None:
 
 def test_a_score_without_scale_is_never_guessed() -> None:
     given = row("<image>How?", image="a.jpg", gt_score=2.8)
-    with pytest.raises(DataError, match="x.json, record 4: field gt_score has no scale"):
+    with pytest.raises(DataError, match=r"x.json, record 4: field gt_score has no scale"):
         read(given)
     assert read(given, RatingScale("mos", 1, 5)).labels.mos == (mos(2.8),)
     (found,) = read(given, RatingScale("dmos", 0, 100)).labels.mos
