@@ -27,10 +27,10 @@ def lost_fields(sample: Sample, form: Format) -> tuple[str, ...]:
 def compared(sample: Sample, back: Sample) -> tuple[str, ...]:
     """Return the fields of a sample that another one does not have alike."""
     keys = _keys(sample, back)
-    after = dict(_leaves(_keyed(back), ()))
+    after = dict(leaves(keyed(back), ()))
     missing = object()
     lost = {"media.key"} if any(old != new for old, new in keys.items() if new is not None) else set()
-    for place, value in _leaves(_keyed(sample), ()):
+    for place, value in leaves(keyed(sample), ()):
         if place[0] == "media" and keys[str(place[1])] is None:
             lost.add("media")
             continue
@@ -51,27 +51,27 @@ def _keys(sample: Sample, back: Sample) -> dict[str, str | None]:
     return {medium.key: after.get((medium.kind, medium.path)) for medium in sample.media}
 
 
-def _keyed(sample: Sample) -> dict[str, Any]:
+def keyed(sample: Sample) -> dict[str, Any]:
     """Return fields that are not at their defaults, with media by key instead of by place."""
     fields = {name: getattr(sample, name) for name in type(sample).model_fields if name != "sample_version"}
     return fields | {"media": {medium.key: medium for medium in sample.media}}
 
 
-def _leaves(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+def leaves(value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
     """Yield every value that is not at its default, with its place."""
     if isinstance(value, Record):
         for name, info in type(value).model_fields.items():
             inner = getattr(value, name)
             default = info.get_default(call_default_factory=True, validated_data={})
             if inner != default:
-                yield from _leaves(inner, (*place, name))
+                yield from leaves(inner, (*place, name))
     elif isinstance(value, dict) and "parameters" not in place:
         for key, inner in value.items():
             if inner is not None:
-                yield from _leaves(inner, (*place, key))
+                yield from leaves(inner, (*place, key))
     elif isinstance(value, tuple) and value and isinstance(value[0], Record):
         for k, inner in enumerate(value):
-            yield from _leaves(inner, (*place, k))
+            yield from leaves(inner, (*place, k))
     else:
         yield place, value
 

@@ -34,15 +34,14 @@ def test_messages_are_as_processors_take_them() -> None:
 
 
 def test_a_chat_template_of_transformers_takes_an_exported_row() -> None:
-    """The template of a real tokenizer class renders the parts in order."""
-    from jinja2 import Environment
+    from transformers.utils.chat_template_utils import render_jinja_template
 
     template = (
         "{% for m in messages %}{{ m.role }}:{% for c in m.content %}"
         "{{ '<IMG>' if c.type == 'image' else c.text }}{% endfor %};{% endfor %}"
     )
     row = json.loads(json.dumps(MESSAGES.row(plain())))
-    rendered = Environment(autoescape=False).from_string(template).render(messages=row["messages"])  # noqa: S701
+    (rendered,), _ = render_jinja_template([row["messages"]], chat_template=template)
     assert rendered == "user:<IMG>How good is it?;assistant:Good.;"
 
 
