@@ -27,7 +27,7 @@ from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.batches import Batch
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 from tests import tiny_models
 
 ASKED = ("sharpness", "noise", "colours", "light", "contrast", "blocks", "banding", "detail")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mllmqa.errors import ModelLoadError, UsageError
 from mllmqa.models.load import LocalOptions, load_backend
-from mllmqa.models.presets import GENERIC_PRESET, resolve, write_marker
+from mllmqa.models.presets import GENERIC_PRESET
+from mllmqa.models.resolve import resolve, write_marker
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from mllmqa.errors import UsageError
 from mllmqa.models.load import LocalOptions, load_backend
-from mllmqa.models.presets import API_PRESET, DEFAULT_MODEL, ModelSource, resolve
+from mllmqa.models.presets import API_PRESET, DEFAULT_MODEL
 from mllmqa.models.quantize import Quantization
+from mllmqa.models.resolve import ModelSource, resolve
 from mllmqa.scoring import Scorer
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from mllmqa import media
 from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.models.base import ModelInfo
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import Preset, VideoPreset, presets, resolve
+from mllmqa.models.presets import Preset, VideoPreset, presets
+from mllmqa.models.resolve import resolve
 from mllmqa.models.torchvision_shim import has_torchvision
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Score

@@ -22,7 +22,8 @@ def list_models(
     """List the models that can be named after --model, with size, licence and whether they are here."""
     if context.invoked_subcommand:
         return
-    from mllmqa.models.presets import on_this_machine, presets
+    from mllmqa.models.presets import presets
+    from mllmqa.models.resolve import on_this_machine
 
     named = [preset for preset in presets().values() if preset.weights is not None]
     if as_json:
@@ -51,7 +52,8 @@ def show_model(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record.")] = False,
 ) -> None:
     """Show how a model is asked, what it sees, its licences and published figures."""
-    from mllmqa.models.presets import on_this_machine, preset_named
+    from mllmqa.models.presets import preset_named
+    from mllmqa.models.resolve import on_this_machine
 
     preset = preset_named(name)
     record = {**preset.model_dump(), "on_this_machine": on_this_machine(preset), "prompts": preset.prompt_texts()}

@@ -16,8 +16,8 @@ from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
 from mllmqa.models import adapters, quantize
 from mllmqa.models.base import ModelInfo
 from mllmqa.models.devices import BALANCED, DTYPES, device_map, input_device, pick_device, pick_dtype
-from mllmqa.models.presets import ModelSource
 from mllmqa.models.quantize import Quantization
+from mllmqa.models.resolve import ModelSource
 
 if TYPE_CHECKING:
     from mllmqa.models.hf import HFBackend
@@ -53,7 +53,7 @@ def load_backend(
     """Load model and processor.
 
     Args:
-        source: From :func:`mllmqa.models.presets.resolve`.
+        source: From :func:`mllmqa.models.resolve.resolve`.
         device: ``auto`` (cuda, else mps, else cpu), a torch device string, or ``balanced``: layers spread
             over all GPUs.
         dtype: One of :data:`DTYPES`; ``auto`` is float32 on the CPU, bfloat16 elsewhere. Or

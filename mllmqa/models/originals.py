@@ -10,7 +10,7 @@ from mllmqa.models.llava_original import is_original, load_original, open_origin
 from mllmqa.models.vqa2_motion import has_motion, load_motion
 
 if TYPE_CHECKING:
-    from mllmqa.models.presets import ModelSource
+    from mllmqa.models.resolve import ModelSource
 
 _FILES = (
     *("config.json", "generation_config.json", "tokenizer*", "vocab.json", "merges.txt", "added_tokens.json"),

@@ -1,12 +1,9 @@
-"""Presets: published scorers described as data, and the resolution of ``--model NAME|PATH|HUB-ID``."""
+"""Presets: published scorers described as data."""
 
 from __future__ import annotations
 
 import difflib
-import json
-import os
 import re
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,19 +12,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mllmqa import prompts
-from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
-from mllmqa.models.adapters import base_of, is_adapter
+from mllmqa.errors import ModelLoadError, UnknownNameError
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
 API_PRESET = "api"
-API_PREFIX = "api:"
-"""``--model api:NAME`` is the model NAME behind an OpenAI-compatible endpoint."""
-MARKER_FILE = "mllmqa.json"
-"""In a model folder: ``{"preset": NAME}`` says how that model wants to be asked."""
 
 _FOLDER = Path(__file__).parent / "presets"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 VideoMode = Literal["native", "images", "per-frame", "auto"]
 
@@ -171,29 +162,6 @@ class Preset(_Strict):
         return chosen.model_copy(update={"view": chosen.view.replace("{side}", str(side))})
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model is loaded from.
-
-    Attributes:
-        name: As the user named it.
-        preset: How it is asked.
-        location: Local folder, or hub id.
-        local: Whether ``location`` is a folder.
-        revision: Hub revision, if any.
-        adapter: Folder or hub id of a PEFT adapter to put on it, if any.
-        adapter_revision: Hub revision of the adapter, if any.
-    """
-
-    name: str
-    preset: Preset
-    location: str
-    local: bool
-    revision: str | None = None
-    adapter: str | None = None
-    adapter_revision: str | None = None
-
-
 @cache
 def presets() -> dict[str, Preset]:
     """Return all presets by name, with what they take over from the presets that they extend.
@@ -258,108 +226,3 @@ def preset_named(name: str) -> Preset:
             hint=f"did you mean {close[0]!r}?" if close else None,
         )
     return presets()[name]
-
-
-def write_marker(folder: Path, name: str) -> None:
-    """Let a model folder say which preset it wants to be asked with."""
-    (folder / MARKER_FILE).write_text(json.dumps({"preset": name}) + "\n", encoding="utf-8")
-
-
-def resolve(name: str, revision: str | None = None, base: str | None = None) -> ModelSource:
-    """Find what ``--model name`` means: a preset, a local folder, or a hub id (in this order).
-
-    Args:
-        name: As the user wrote it.
-        revision: Hub revision; of the base, where ``name`` is an adapter.
-        base: Model under an adapter; None: the one that its ``adapter_config.json`` names.
-
-    Raises:
-        UnknownNameError: None of the three.
-        UsageError: ``base`` for what is no adapter, or a revision of the embedded model.
-        ModelLoadError: A folder that holds no model.
-    """
-    known = presets()
-    if name.startswith(API_PREFIX):
-        return _from_endpoint(name, revision, base)
-    folder = Path(name).expanduser()
-    is_folder = bool(name) and os.path.isdir(folder)  # noqa: PTH112 - never raises, whatever the name
-    if is_folder and name not in known and is_adapter(folder):
-        return _from_adapter(name, revision, base)
-    if base is not None:
-        raise UsageError("--base is for adapters", where=name, expected="a folder with adapter_config.json")
-    if name in known and known[name].weights is not None:
-        if revision and str(known[name].weights).startswith("package:"):
-            raise UsageError("the model inside the package has no revisions", where=name)
-        return _from_preset(known[name], revision)
-    if is_folder:
-        return ModelSource(name, _preset_of(folder), str(folder.resolve()), local=True)
-    looks_like_path = name.startswith((".", "/", "~")) or folder.is_absolute()
-    if _HUB_ID.fullmatch(name) and not looks_like_path:
-        preset = next((p for p in known.values() if p.weights == name), known[GENERIC_PRESET])
-        return ModelSource(name, preset, name, local=False, revision=revision or preset.revision)
-    close = difflib.get_close_matches(name, [n for n, p in known.items() if p.weights], n=1)
-    raise UnknownNameError(
-        f"no model {name!r}",
-        expected="a name listed by `mllmqa models`, a folder with config.json, a hub id like org/name, or api:NAME",
-        hint=f"did you mean {close[0]!r}?" if close else None,
-    )
-
-
-def _from_endpoint(name: str, revision: str | None, base: str | None) -> ModelSource:
-    if not (remote := name.removeprefix(API_PREFIX)).strip():
-        raise UsageError("no model is named after api:", expected="api:MODEL, as the endpoint calls it")
-    if revision or base:
-        raise UsageError("a model behind an endpoint has no revisions and no base", where=name)
-    return ModelSource(name, presets()[API_PRESET], remote, local=False)
-
-
-def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
-    weights = preset.weights or ""
-    if weights.startswith("package:"):
-        folder = Path(__file__).parent / weights.removeprefix("package:") / "weights"
-        return ModelSource(preset.name, preset, str(folder), local=True)
-    revision = revision or preset.revision
-    if preset.base is None:
-        return ModelSource(preset.name, preset, weights, local=False, revision=revision)
-    return ModelSource(preset.name, preset, preset.base, local=False, adapter=weights, adapter_revision=revision)
-
-
-def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
-    """Resolve the base of an adapter; a marker file beside the adapter says how the two are asked."""
-    folder = Path(name).expanduser().resolve()
-    under = resolve(base or base_of(folder), revision)
-    if under.adapter is not None:
-        raise ModelLoadError("its base is an adapter itself", where=name, expected="a whole model")
-    preset = _marked(folder, under.preset)
-    return replace(under, name=name, preset=preset, adapter=str(folder))
-
-
-def _preset_of(folder: Path) -> Preset:
-    if not (folder / "config.json").is_file():
-        raise ModelLoadError("this folder holds no model", where=folder, expected="a config.json in it")
-    return _marked(folder, presets()[GENERIC_PRESET])
-
-
-def _marked(folder: Path, otherwise: Preset) -> Preset:
-    """Return the preset that a folder's marker file names."""
-    marker = folder / MARKER_FILE
-    if not marker.is_file():
-        return otherwise
-    try:
-        name = json.loads(marker.read_text(encoding="utf-8"))["preset"]
-        return presets()[name]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelLoadError(
-            f"malformed: {error!r}", where=marker, expected='{"preset": NAME} with a name of `mllmqa models`'
-        ) from error
-
-
-def on_this_machine(preset: Preset) -> bool:
-    """Tell whether a preset's weights lie here: in the package, or in the hub cache."""
-    if preset.weights is None:
-        return False
-    if preset.weights.startswith("package:"):
-        return Path(_from_preset(preset, None).location).is_dir()
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(preset.weights, "config.json", revision=preset.revision), str)

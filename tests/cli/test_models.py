@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from mllmqa.cli.app import main
-from mllmqa.models.presets import Preset, on_this_machine, presets, resolve
+from mllmqa.models.presets import Preset, presets
+from mllmqa.models.resolve import on_this_machine, resolve
 from tests.terminal import python_on_a_terminal
 
 

@@ -17,8 +17,8 @@ from mllmqa.models import adapters
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import resolve
 from mllmqa.models.quantize import Quantization
+from mllmqa.models.resolve import resolve
 from mllmqa.models.torchvision_shim import has_torchvision
 from tests import tiny_models
 from tests.conftest import photo_pixels

@@ -13,7 +13,7 @@ from mllmqa.errors import MissingExtraError, UsageError
 from mllmqa.models import devices
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 from tests import tiny_models
 from tests.conftest import photo_pixels
 

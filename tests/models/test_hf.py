@@ -14,7 +14,8 @@ from mllmqa.levels import distribution
 from mllmqa.models.base import Clip, LevelLogits, Request
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import presets, resolve
+from mllmqa.models.presets import presets
+from mllmqa.models.resolve import resolve
 from mllmqa.models.torchvision_shim import has_torchvision
 from tests import tiny_models
 from tests.conftest import photo_pixels

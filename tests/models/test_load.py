@@ -19,7 +19,7 @@ from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UsageError
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import LocalOptions, load_backend, pick_device
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 from tests import tiny_models
 from tests.conftest import photo_pixels
 
@@ -129,7 +129,7 @@ def test_devices_and_dtypes_that_are_not_here(tiny: Path) -> None:
 _FROM_HUB = """
 import sys, mllmqa
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 print(load_backend(resolve("org/tiny"), device="cpu").info.revision)
 """
 

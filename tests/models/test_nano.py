@@ -32,7 +32,7 @@ from mllmqa.models.nano.vision import (
     luma_chroma_matrix,
     mean_and_std,
 )
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 from tests.conftest import photo_pixels
 
 WORDS = prompts.level_scale().words

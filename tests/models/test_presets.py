@@ -1,4 +1,4 @@
-"""What `--model` can name: presets, folders, hub ids; malformed files are named."""
+"""Presets name what exists; malformed files are named."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from mllmqa import media, prompts
-from mllmqa.errors import ModelLoadError, UnknownNameError
+from mllmqa.errors import ModelLoadError
 from mllmqa.models import presets
 
 
@@ -26,55 +26,6 @@ def test_every_preset_names_things_that_exist() -> None:
         if preset.anchored:
             assert preset.anchored.prompt in preset.aspects.values()
             assert prompts.word_scale(preset.anchored.words).range == (0, 1)
-
-
-def test_the_default_is_on_this_machine_and_hub_models_are_not() -> None:
-    known = presets.presets()
-    assert presets.on_this_machine(known[presets.DEFAULT_MODEL])
-    assert not presets.on_this_machine(known["llava-1.5"])
-    assert not presets.on_this_machine(known[presets.GENERIC_PRESET])
-
-
-def test_a_preset_name_comes_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "nano").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert presets.resolve("nano").preset.name == "nano"
-    with pytest.raises(ModelLoadError, match=r"config\.json"):
-        presets.resolve("./nano")
-
-
-def test_a_folder_gets_the_generic_preset_or_the_one_that_it_names(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    assert presets.resolve(str(tmp_path)).preset.name == presets.GENERIC_PRESET
-    (tmp_path / presets.MARKER_FILE).write_text('{"preset": "nano"}')
-    found = presets.resolve(str(tmp_path))
-    assert (found.preset.name, found.local, found.location) == ("nano", True, str(tmp_path))
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"preset": "none such"}', '{"name": "nano"}'])
-def test_a_malformed_marker_is_named(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / presets.MARKER_FILE).write_text(text)
-    with pytest.raises(ModelLoadError, match=presets.MARKER_FILE):
-        presets.resolve(str(tmp_path))
-
-
-def test_hub_ids() -> None:
-    known = presets.resolve("llava-hf/llava-1.5-7b-hf", revision="abc")
-    assert (known.preset.name, known.local, known.revision) == ("llava-1.5", False, "abc")
-    other = presets.resolve("someone/some-model_1.0")
-    assert other.preset.name == presets.GENERIC_PRESET
-
-
-@pytest.mark.parametrize("name", ["nanno", "a/b/c", "../x/y", "/no/such/folder", "", "generic"])
-def test_what_cannot_be_named(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="mllmqa models"):
-        presets.resolve(name)
-
-
-def test_the_nearest_name_is_offered() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'qwen3-vl'"):
-        presets.resolve("qwen3vl")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from mllmqa.models import quantize
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
-from mllmqa.models.presets import resolve
 from mllmqa.models.quantize import Quantization, quantized_modules, skip_list
+from mllmqa.models.resolve import resolve
 from mllmqa.models.torchvision_shim import has_torchvision
 from mllmqa.scoring import Scorer
 from tests import tiny_models

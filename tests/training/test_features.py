@@ -103,7 +103,7 @@ def test_a_crop_is_a_piece_of_the_photo_maybe_mirrored(photos: list[Path]) -> No
 
 def test_the_full_view_is_the_view_of_the_preset(tmp_path: Path) -> None:
     from mllmqa.media.views import parse_view
-    from mllmqa.models.presets import resolve
+    from mllmqa.models.resolve import resolve
 
     path = tmp_path / "wide.png"
     Image.fromarray(photo_pixels(200, 80)).save(path)

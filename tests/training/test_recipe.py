@@ -10,7 +10,7 @@ import numpy as np
 import mllmqa.models.load as loading
 from mllmqa import prompts
 from mllmqa.models.base import LevelLogits, Request
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 
 RECIPE = Path(__file__).parents[2] / "train" / "nano.py"
 

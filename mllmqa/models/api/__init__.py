@@ -21,7 +21,7 @@ from mllmqa.models.api.options import ApiOptions, Budget, Price
 
 if TYPE_CHECKING:
     from mllmqa.models.api.backend import ApiBackend
-    from mllmqa.models.presets import ModelSource
+    from mllmqa.models.resolve import ModelSource
 
 __all__ = ["ApiOptions", "Budget", "Price", "load_api"]
 

@@ -38,7 +38,7 @@ from mllmqa.models.api.pictures import data_url, probe_picture
 from mllmqa.models.api.readout import of_chat, of_decision, text_of
 from mllmqa.models.api.transport import Pacing, Transport, tokens_of
 from mllmqa.models.base import LevelLogits, ModelInfo, Request
-from mllmqa.models.presets import ModelSource
+from mllmqa.models.resolve import ModelSource
 from mllmqa.prompts import Prompt
 
 log = logging.getLogger(__name__)

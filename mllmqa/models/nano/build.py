@@ -30,7 +30,7 @@ from transformers import (  # noqa: E402
 from mllmqa.models.nano import register  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.vision import NanoVisionModel  # noqa: E402
-from mllmqa.models.presets import write_marker  # noqa: E402
+from mllmqa.models.resolve import write_marker  # noqa: E402
 
 PAD, BOS, EOS, IMAGE = "<pad>", "<s>", "</s>", "<image>"
 

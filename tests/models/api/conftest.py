@@ -11,7 +11,7 @@ import pytest
 from mllmqa.models.api import ApiOptions
 from mllmqa.models.api.backend import ApiBackend
 from mllmqa.models.api.transport import Pacing
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 from mllmqa.scoring import Scorer
 from tests.loopback import Connect, Loopback
 

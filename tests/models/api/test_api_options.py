@@ -14,7 +14,7 @@ from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.models.api import ApiOptions, Budget, Price
 from mllmqa.models.api.options import OPENAI_URL
 from mllmqa.models.api.retry import LONGEST_S, backoff_s, is_retried, retry_after_s
-from mllmqa.models.presets import resolve
+from mllmqa.models.resolve import resolve
 
 NOW = datetime(2027, 1, 15, 8, 0, 0, tzinfo=UTC)
 
