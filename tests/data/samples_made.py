@@ -51,11 +51,17 @@ def full(**more: Any) -> Sample:
     shares = Histogram(scores=(1.0, 2.0, 3.0, 4.0, 5.0), weights=(0.0, 1.0, 2.0, 4.0, 3.0))
     labels = Labels(
         mos=(mos(3.9, std=0.5, n_ratings=10, histogram=shares), mos(2.0, media="B", direction="higher-better")),
-        levels=(Level(media="A", word="good", scale=WORDS, probabilities=(0.1, 0.7, 0.2, 0.0, 0.0), method="deqa"),),
+        levels=(
+            Level(media="A", word="good", scale=WORDS, probabilities=(0.1, 0.7, 0.2, 0.0, 0.0), method="deqa"),
+        ),
         preference=Preference(among=("A", "B"), better="A", probability=0.8, strength="better"),
         distortions=(
-            Distortion(media="A", category="blur", name="blur_lens", severity=1.0, order=1, parameters={"radius": 2}),
-            Distortion(media="A", category="noise", name="noise_poisson", severity=2.0, order=2, box=(4, 6, 20, 30)),
+            Distortion(
+                media="A", category="blur", name="blur_lens", severity=1.0, order=1, parameters={"radius": 2}
+            ),
+            Distortion(
+                media="A", category="noise", name="noise_poisson", severity=2.0, order=2, box=(4, 6, 20, 30)
+            ),
             Distortion(media="B", category="compression", severity=5.0, mask="masks/b.png"),
             Distortion(media="clip", category="freeze", name="freeze", severity=3.5, span_s=(1.0, 1.5)),
         ),

@@ -55,7 +55,10 @@ def test_a_list_whose_entries_are_refused_is_not_called_short_as_well() -> None:
     class Several(Checked):
         parts: tuple[Inner, ...] = Field(min_length=1)
 
-    for text, fields in (('{"parts": [{"low": 3, "high": 2}]}', ["parts.0.low", "parts.0.high"]), ('{"parts": []}', ["parts"])):
+    for text, fields in (
+        ('{"parts": [{"low": 3, "high": 2}]}', ["parts.0.low", "parts.0.high"]),
+        ('{"parts": []}', ["parts"]),
+    ):
         with pytest.raises(ValidationError) as caught:
             Several.model_validate_json(text)
         assert [flaw.field for flaw in flaws_of(caught.value)] == fields

@@ -110,7 +110,9 @@ def test_missing_media_are_named_once_per_sample(tmp_path: Path) -> None:
         ({"kind": "video"}, "media.0.kind", "image, as the content is (png)"),
     ],
 )
-def test_media_are_compared_with_the_record(tmp_path: Path, given: dict[str, Any], field: str, expected: str) -> None:
+def test_media_are_compared_with_the_record(
+    tmp_path: Path, given: dict[str, Any], field: str, expected: str
+) -> None:
     picture(tmp_path / "A.png")
     path = write(tmp_path / "s.jsonl", plain(media=(medium(**given),)))
     assert listed(path, "exists") == []

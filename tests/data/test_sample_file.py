@@ -161,7 +161,11 @@ def test_errors_name_file_and_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "encoding", "expected"),
-    [("模糊的图", "gbk", "it decodes as GBK: '模糊的图'"), ("flou é", "latin-1", "0xe9"), ("é\"", "latin-1", "not GBK")],
+    [
+        ("模糊的图", "gbk", "it decodes as GBK: '模糊的图'"),
+        ("flou é", "latin-1", "0xe9"),
+        ('é"', "latin-1", "not GBK"),
+    ],
 )
 def test_encodings_are_named(tmp_path: Path, word: str, encoding: str, expected: str) -> None:
     path = tmp_path / "s.jsonl"

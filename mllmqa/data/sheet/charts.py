@@ -33,7 +33,9 @@ def labelled_svg(counts: Sequence[int], names: Sequence[str], title: str) -> Mar
     """Return a chart of columns with names below them, of ranges such as 3–4 their start."""
     step = WIDTH / len(counts)
     labels = [
-        Markup('<text class="tick" x="{}" y="{}">{}</text>').format(f"{(k + 0.5) * step:.1f}", HEIGHT - 3, name.partition("–")[0])
+        Markup('<text class="tick" x="{}" y="{}">{}</text>').format(
+            f"{(k + 0.5) * step:.1f}", HEIGHT - 3, name.partition("–")[0]
+        )
         for k, name in enumerate(names)
     ]
     return columns_svg(counts, names, title, labels)

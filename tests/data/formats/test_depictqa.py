@@ -99,7 +99,9 @@ def test_test_records_and_generic_descriptions() -> None:
     assert [m.role for m in DEPICTQA.parse(given, Context()).messages] == ["user"]
     answered = DEPICTQA.parse({**given, "answer": "Good."}, Context())
     assert [m.text for m in answered.messages] == ["How good?", "Good."]
-    described = DEPICTQA.parse({"id": "d", "image": "x.png", "task_type": "description", "conversations": TURNS}, Context())
+    described = DEPICTQA.parse(
+        {"id": "d", "image": "x.png", "task_type": "description", "conversations": TURNS}, Context()
+    )
     assert (described.media[0].path, described.task) == ("x.png", "description")
     assert DEPICTQA.row(described)["task_type"] == "description"
 
@@ -116,7 +118,10 @@ def test_test_records_and_generic_descriptions() -> None:
         ({"conversations": 3}, "field conversations is 3; expected list"),
         ({"distortion_class": "blur", "severity": 6}, "severity is 6"),
         ({"distortion_class": None, "severity": 3}, "field severity is 3; expected 0"),
-        ({"distortion_classes": ["a", "b"], "distortion_names": ["a"], "severities": [1, 2]}, "lists of the same length"),
+        (
+            {"distortion_classes": ["a", "b"], "distortion_names": ["a"], "severities": [1, 2]},
+            "lists of the same length",
+        ),
         ({"distortion_classes": "a", "distortion_names": "a", "severities": 1}, "lists of the same length"),
         ({"distortions_A": [1]}, "field distortions_A is [1]; expected an object"),
         ({"A_better_B": "yes"}, "field A_better_B is 'yes'; expected bool"),

@@ -111,7 +111,9 @@ def measured(field: str, form: Format, made: list[Sample]) -> str:
     """Whether a field comes back: always, never, of some samples only, or not at stake."""
     kept = set()
     for sample in made:
-        names = {".".join(str(p) for p in place if not isinstance(p, int)) for place, _ in leaves(keyed(sample), ())}
+        names = {
+            ".".join(str(p) for p in place if not isinstance(p, int)) for place, _ in leaves(keyed(sample), ())
+        }
         names = {".".join(n.split(".")[:1] + n.split(".")[2:]) if n.startswith("media.") else n for n in names}
         some = {name for name in names if name == field or name.startswith(f"{field}.")}
         if some:

@@ -15,7 +15,11 @@ from mllmqa.data.formats.json_stream import json_records
 from mllmqa.errors import DataError
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -25,7 +29,12 @@ ROWS = st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), max_si
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
 @given(ROWS, st.sampled_from([None, 0, 3]), st.booleans(), st.integers(1, 40))
 def test_arrays_of_any_layout_in_any_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[Any], indent: int | None, ascii_only: bool, chunk: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[Any],
+    indent: int | None,
+    ascii_only: bool,
+    chunk: int,
 ) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(json.dumps(rows, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
@@ -81,7 +90,9 @@ def test_records_before_the_damage_come_first(tmp_path: Path) -> None:
         next(records)
 
 
-def test_a_syntax_error_early_in_a_long_file_does_not_read_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syntax_error_early_in_a_long_file_does_not_read_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(json_stream, "CHUNK", 1000)
     path = tmp_path / "x.json"
     path.write_text('[{"a": 1},\n{"a" 2},\n' + '{"a": 3},\n' * 5000 + "{}]")

@@ -44,7 +44,11 @@ def test_a_row_is_as_llava_reads_it() -> None:
 def test_several_media_and_a_system_text() -> None:
     sample = plain(
         media=(medium("ref"), medium("A"), medium("clip", kind="video", path="c.mp4")),
-        messages=(said("system", "Judge."), said("user", "First: ", "@ref", "@A", "then", "@clip"), said("assistant", "A.")),
+        messages=(
+            said("system", "Judge."),
+            said("user", "First: ", "@ref", "@A", "then", "@clip"),
+            said("assistant", "A."),
+        ),
     )
     made = LLAVA.row(sample)
     assert (made["image"], made["video"], made["system_prompt"]) == (["ref.png", "A.png"], "c.mp4", "Judge.")

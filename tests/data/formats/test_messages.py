@@ -25,7 +25,10 @@ def asked(*parts: Any) -> Sample:
 def test_messages_are_as_processors_take_them() -> None:
     sample = plain(media=(medium(kind="video", path="c.mp4"),))
     assert MESSAGES.row(sample)["messages"] == [
-        {"role": "user", "content": [{"type": "video", "path": "c.mp4"}, {"type": "text", "text": "How good is it?"}]},
+        {
+            "role": "user",
+            "content": [{"type": "video", "path": "c.mp4"}, {"type": "text", "text": "How good is it?"}],
+        },
         {"role": "assistant", "content": [{"type": "text", "text": "Good."}]},
     ]
 
@@ -121,7 +124,11 @@ def test_sharegpt_with_conversations_and_system() -> None:
         "system": "Judge.",
     }
     sample = SHAREGPT.parse(row, HERE)
-    assert [(m.role, m.text) for m in sample.messages] == [("system", "Judge."), ("user", "How?"), ("assistant", "Good.")]
+    assert [(m.role, m.text) for m in sample.messages] == [
+        ("system", "Judge."),
+        ("user", "How?"),
+        ("assistant", "Good."),
+    ]
     assert sample.id == "2"
 
 

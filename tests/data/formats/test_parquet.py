@@ -80,7 +80,9 @@ def test_hugging_face_data_sets_in_and_out(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("package", "extra"), [("pyarrow", "parquet"), ("datasets", "data")])
-def test_missing_extras_are_named(package: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_extras_are_named(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"mllmqa\[{extra}\]"):
         to_dataset([plain()]) if package == "datasets" else export_file([plain()], PARQUET, tmp_path / "s.parquet")

@@ -49,7 +49,9 @@ def test_messages_and_their_media_come_back(name: str, sample: Sample) -> None:
     assert mentions(back) == mentions(sample)
     assert back.id == sample.id
     mentioned = {part.media for message in sample.messages for part in message.content if part.media}
-    assert {(m.kind, m.path) for m in back.media} == {(sample.medium(k).kind, sample.medium(k).path) for k in mentioned}
+    assert {(m.kind, m.path) for m in back.media} == {
+        (sample.medium(k).kind, sample.medium(k).path) for k in mentioned
+    }
     lost = lost_fields(sample, FORMATS[name])
     assert not [field for field in lost if field.startswith("messages")]
     assert ("media" in lost) == (len(mentioned) < len(sample.media))
