@@ -74,7 +74,8 @@ def test_everything_of_a_sample_is_on_the_page(tmp_path: Path) -> None:
     assert elements.open == []
     words = " ".join(" ".join(elements.texts).split())
     for expected in (
-        "1 samples", "rate", "train", "made up", "CC0-1.0", "MOS A", "3.9 ± 0.5 on 1–5, higher-better", "10 ratings",
+        "1 samples", "rate", "train", "made up", "CC0-1.0",
+        "MOS A", "3.9 ± 0.5 on 1–5, higher-better", "10 ratings",
         "good (deqa)", "A of A, B, 80 %, better", "blur_lens, severity 1", '"radius": 2', "box 4 6 20 30", "mask",
         "1.0–1.5 s", "clip at 0.5 s for 2.0 s", "Which is sharper?", "✓ A", "A boat.", "Three versions of a boat.",
         "You judge pictures.", "Which is better, and what is in the clip?", "A is better; the clip freezes.",
