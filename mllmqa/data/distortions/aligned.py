@@ -17,8 +17,8 @@ from mllmqa.data.distortions.engine import entry_of, interpolated, run
 from mllmqa.data.distortions.tables import Entry
 from mllmqa.errors import DataError
 
-TARGETS: tuple[float, ...] = (0.02, 0.05, 0.10, 0.17, 0.26)
-"""1 − MS-SSIM at severities 1..5."""
+TARGETS: tuple[float, ...] = (0.02, 0.05, 0.08, 0.12, 0.18)
+"""1 − MS-SSIM at severities 1..5: about the medians of the 35 at the same severities of the table."""
 TOLERANCE = 0.2
 """A loss this far from the target, as a share of it, still counts as met (whole-numbered parameters jump)."""
 

@@ -45,7 +45,7 @@ def motion(pixels: Pixels, rng: np.random.Generator, *, radius: int, sigma: floa
 def line(pixels: Pixels, rng: np.random.Generator, *, length: float) -> Distorted:
     """Mean over a line of `length` pixels about each pixel; its angle is drawn from 0°..180°."""
     angle = float(rng.uniform(0, 180))
-    reach = math.ceil(length / 2)
+    reach = math.ceil((length - 1) / 2)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
     along = x * math.cos(math.radians(angle)) + y * math.sin(math.radians(angle))
     across = np.abs(y * math.cos(math.radians(angle)) - x * math.sin(math.radians(angle)))

@@ -21,7 +21,7 @@ def hsv(pixels: Pixels, rng: np.random.Generator, *, factor: float) -> Pixels:
 def ycrcb(pixels: Pixels, rng: np.random.Generator, *, factor: float) -> Pixels:
     """Chroma about its neutral value times `factor`, clipped to the range of 8-bit chroma."""
     values = to_ycrcb(pixels)
-    neutral = np.float32(128 / 255)
+    neutral = np.float32(0.5)
     values[..., 1:] = np.clip(neutral + (values[..., 1:] - neutral) * np.float32(factor), 0, 1)
     return from_ycrcb(values)
 
