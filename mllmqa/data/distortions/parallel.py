@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def _spread(jobs: Iterable[Job], work: Callable[[Job], Made], workers: int) -> I
 
 
 def _one_thread() -> None:
-    opencv().setNumThreads(1)
+    if find_spec("cv2"):  # nano's operations do without
+        opencv().setNumThreads(1)
 
 
 def _read(path: Path) -> Pixels:

@@ -1,6 +1,8 @@
 """The engine: names, pairs, parameters, purity, determinism, monotone damage, refusals."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from mllmqa.data import distortions
 from mllmqa.data.distortions import tables
-from mllmqa.errors import DataError
+from mllmqa.errors import DataError, MissingExtraError
 from tests.conftest import photo_pixels
 
 PHOTO = photo_pixels(120, 96)
@@ -277,3 +279,17 @@ def test_streams_depend_on_all_three_and_on_nothing_else() -> None:
     ]
     assert len({first(*key) for key in keys}) == len(keys)
     assert first(7, "photo-17", "identify") == 249808022931568220  # PCG64 and the hash are fixed; so are records
+
+
+def test_without_opencv_the_extra_is_named_and_nanos_set_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)  # what Python itself does for a package that is not there
+    with pytest.raises(MissingExtraError, match=r'pip install "mllmqa\[data\]"'):
+        made("blur_gaussian", 1)
+    for name in distortions.NANO_NAMES:
+        assert made(name, 1).shape == PHOTO.shape
+
+
+def test_importing_the_room_imports_nothing_heavy() -> None:
+    code = "import sys, mllmqa.data.distortions; print(sorted({'cv2', 'PIL', 'torch', 'av'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
