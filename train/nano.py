@@ -78,7 +78,7 @@ def build_tower(config: Config) -> TowerWithHeads:
     """The tower with its training heads, random weights."""
     torch.manual_seed(config["seed"])
     tower = NanoVisionModel(NanoVisionConfig(**config["tower"]))
-    model = TowerWithHeads(tower, kinds=len(distortions.NAMES), levels=len(SCORES))
+    model = TowerWithHeads(tower, kinds=len(distortions.NANO_NAMES), levels=len(SCORES))
     return model.to(memory_format=torch.channels_last)
 
 

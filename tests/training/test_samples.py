@@ -44,7 +44,7 @@ def test_pairs_are_ordered_and_untouched_means_kind_zero(rows: list[registry.Lev
         batch = data[index]
         assert bool((batch.severity[:4] < batch.severity[4:]).all())
         assert torch.equal(batch.kind == 0, batch.severity == 0)
-        assert int(batch.kind.max()) <= len(distortions.NAMES)
+        assert int(batch.kind.max()) <= len(distortions.NANO_NAMES)
 
 
 def test_an_epoch_sees_every_photo_once(rows: list[registry.Levelled]) -> None:
