@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--part", nargs="+", default=["bytes", "tables", "aligned"])
     options = parser.parse_args()
     cv2.setNumThreads(1)
     if options.sheet:
@@ -170,9 +171,12 @@ def main() -> None:
         return
     paths = sorted(options.photos.glob("*.jpg"))[: options.count]
     print("photos:", " ".join(path.stem for path in paths))
-    compare_workers(paths)
-    tables([distortions.to_short_side(read(path), 384) for path in paths])
-    aligned([distortions.to_short_side(read(path), 224) for path in paths])
+    if "bytes" in options.part:
+        compare_workers(paths)
+    if "tables" in options.part:
+        tables([distortions.to_short_side(read(path), 384) for path in paths])
+    if "aligned" in options.part:
+        aligned([distortions.to_short_side(read(path), 224) for path in paths])
 
 
 if __name__ == "__main__":
