@@ -1,8 +1,8 @@
 """Real codecs through PyAV, in memory: H.264, HEVC, VP9 and AV1 at a rate factor or a bitrate, and their switching.
 
 Only the frames of the span are encoded, on their own, from a key frame on; nothing else of the clip is touched.
-Pictures go through 8-bit 4:2:0 (BT.601, limited range; odd sides are padded by one row or column meanwhile), which
-is part of the distortion as it is of every delivered video. One thread, so that the same input gives the same bytes.
+Pictures go through 8-bit 4:2:0 (BT.601, limited range; odd sides are padded by one row or column meanwhile): part
+of the distortion, as it is of every delivered video. One thread, so that the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import os
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ def _decoded(data: bytes, count: int, height: int, width: int) -> Frames:
 
     out = np.empty((count, height, width, 3), np.uint8)
     done, reformatter = 0, VideoReformatter()
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         for frame in container.decode(video=0):
             if done < count:
                 rgb = reformatter.reformat(frame, format="rgb24", interpolation=Interpolation.BICUBIC, threads=1)
@@ -184,7 +185,7 @@ def with_codec(clip: Clip, name: str, severity: int, within: Span) -> DistortedC
 
 
 def bitrate_switch(clip: Clip, severity: int, rng: np.random.Generator, within: Span) -> DistortedClip:
-    """Adaptive streaming: segments of 0.8..2 s on random rungs of a ladder (H.264), at least one on that of the severity.
+    """Adaptive streaming: segments of 0.8..2 s on random rungs of a ladder (H.264), the worst that of the severity.
 
     Rung 0 is the untouched source; rung k scales to the ``scale`` of severity k and encodes at its ``crf``. Each
     degraded segment has a record with its own rung as severity; neighbours on different rungs make the switches.
@@ -198,7 +199,7 @@ def bitrate_switch(clip: Clip, severity: int, rng: np.random.Generator, within: 
     cuts = [0]
     while cuts[-1] < len(numbers):
         cuts.append(min(cuts[-1] + max(round(float(rng.uniform(*SEGMENT_S)) * clip.fps), 1), len(numbers)))
-    segments = list(zip(cuts[:-1], cuts[1:], strict=True))
+    segments = list(pairwise(cuts))
     if len(segments) == 1:
         half = len(numbers) // 2
         segments = [(0, half), (half, len(numbers))]

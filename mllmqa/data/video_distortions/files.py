@@ -1,7 +1,7 @@
 """Clips from files and into files, with their time stamps.
 
 Written videos are visually lossless or lossless, so that what a model sees is what was recorded:
-``ffv1`` is bit-exact RGB (Matroska); ``h264`` is x264 at crf 4 in 4:4:4 (MP4 or Matroska), a few per cent of the size.
+``ffv1`` is bit-exact RGB (Matroska); ``h264`` is x264 at crf 4 in 4:4:4 (MP4 or Matroska), about half the size.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_clip(source: Any, *, short_side: int | None = None, span_s: Span | None
     decoded = decode_with_pyav(media, wanted.tolist(), background=MEAN_COLOR, threads=2)
     for place, (_, picture) in enumerate(decoded):
         if frames is None:
-            height, width = _scaled(*picture.shape[:2], short_side)
+            height, width = _scaled(picture.shape[0], picture.shape[1], short_side)
             frames = np.empty((len(wanted), height, width, 3), np.uint8)
         frames[place] = resized(picture[None], width, height)[0]
     if frames is None:

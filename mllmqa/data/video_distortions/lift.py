@@ -1,14 +1,14 @@
 """Any distortion of images, on every frame of a clip or of a span of it.
 
-What the image distortion draws at random must have a course in time. ``shared``: every frame draws the same (dirt on
-the lens, one direction of blur). ``independent``: every frame draws anew (sensor noise). ``drifting``: what is drawn
-wanders slowly, and at each moment has the distribution that a single picture would have.
+What the image distortion draws at random must have a course in time. ``shared``: every frame draws the same (dirt
+on the lens, one direction of blur). ``independent``: every frame draws anew (sensor noise). ``drifting``: what is
+drawn wanders slowly, and at each moment has the distribution that a single picture would have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -61,10 +61,6 @@ class DriftingGenerator(np.random.Generator):
         seed: Of all draws.
         memory: Correlation between neighbouring frames, 0..1.
     """
-
-    def __new__(cls, seed: int, memory: float) -> DriftingGenerator:
-        """Make the Generator on a fresh bit stream."""
-        return cast("DriftingGenerator", super().__new__(cls, np.random.PCG64(seed)))
 
     def __init__(self, seed: int, memory: float) -> None:
         super().__init__(np.random.PCG64(seed))
@@ -169,7 +165,8 @@ def lift(
     numbers = frames_within(clip, within or clip.whole, name)
     seed = int(rng.integers(2**63))
     drifting = DriftingGenerator(seed, float(np.exp(-1 / (clip.fps * DRIFT_TIME_S))))
-    frames, parameters = clip.frames_THWC.copy(), {}
+    frames = clip.frames_THWC.copy()
+    parameters: dict[str, Any] = {}
     for place, number in enumerate(numbers):
         if draws == "drifting":
             drifting.next_frame()

@@ -171,7 +171,7 @@ def _stalled(name: str, clip: Clip, severity: int, rng: np.random.Generator, wit
     count = min(int(row["count"]), len(numbers))
     places = np.sort(rng.permutation(numbers)[:count])
     shares = rng.dirichlet(np.full(count, 8.0))
-    applied = []
+    applied: list[Applied] = []
     for place, share in zip(places, shares, strict=True):
         frames = max(round(row["length_s"] * float(share) * clip.fps), 1)
         added = sum(one.parameters["length_s"] for one in applied)
@@ -225,7 +225,7 @@ def with_spinner(frame: Frames, turn: float) -> Frames:
         turn: Any number.
     """
     out = frame.copy()
-    x0, y0, x1, y1 = _ring(*frame.shape[:2])
+    x0, y0, x1, _ = _ring(*frame.shape[:2])
     side = x1 - x0
     y, x = np.mgrid[0:side, 0:side] + 0.5 - side / 2
     tile = np.full((side, side), 40.0)
