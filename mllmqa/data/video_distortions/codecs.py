@@ -30,9 +30,12 @@ from mllmqa.errors import DataError, UsageError
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 SMALLEST_PX = 16
+SMALLEST_AV1_BITRATE_PX = 64
+"""SVT-AV1 has no rate control below."""
 SEGMENT_S = (0.8, 2.0)
 _FIXED: dict[str, dict[str, str]] = {
-    "h264": {"preset": "veryfast", "threads": "1"},
+    # Without cpu-independent x264 gives other bytes on each call (its macroblock tree, with AVX-512, at many sizes).
+    "h264": {"preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"},
     "hevc": {"preset": "veryfast", "x265-params": "log-level=none:pools=1:frame-threads=1"},
     "vp9": {"deadline": "realtime", "cpu-used": "6", "threads": "1"},
     "av1": {"preset": "9", "svtav1-params": "lp=1"},
@@ -100,8 +103,9 @@ def recode(frames_THWC: Frames, fps: float, codec: str, rate: Rate) -> tuple[Fra
     """
     encoder = require(codec)
     height, width = frames_THWC.shape[1:3]
-    if min(height, width) < SMALLEST_PX:
-        raise DataError(f"frames are {width}×{height} pixels", expected=f"at least {SMALLEST_PX} on each side")
+    smallest = SMALLEST_AV1_BITRATE_PX if codec == "av1" and rate.kbps is not None else SMALLEST_PX
+    if min(height, width) < smallest:
+        raise DataError(f"frames are {width}×{height} pixels", expected=f"at least {smallest} on each side")
     data = _encoded(frames_THWC, fps, encoder, _options(codec, rate), rate)
     out = _decoded(data, len(frames_THWC), height, width)
     return out, len(data)

@@ -23,7 +23,7 @@ WRITERS: dict[str, tuple[str, str, dict[str, str], tuple[str, ...]]] = {
     "h264": (
         "libx264",
         "yuv444p",
-        {"crf": "4", "preset": "fast", "threads": "2", "bf": "0"},
+        {"crf": "4", "preset": "fast", "bf": "0", "x264-params": "cpu-independent=1"},
         (".mp4", ".mov", ".mkv"),
     ),
     "ffv1": ("ffv1", "bgr0", {"level": "3", "threads": "2"}, (".mkv",)),

@@ -36,9 +36,7 @@ def held(clip: Clip, limit: float) -> list[Span]:
     still = np.concatenate([[False], steps(clip) <= limit, [False]])
     starts = np.flatnonzero(~still[:-1] & still[1:])
     stops = np.flatnonzero(still[:-1] & ~still[1:])
-    return [
-        (float(clip.timestamps_s[a]), float(clip.ends_s[b])) for a, b in zip(starts, stops, strict=True)
-    ]
+    return [(float(clip.timestamps_s[a]), float(clip.ends_s[b])) for a, b in zip(starts, stops, strict=True)]
 
 
 def long_shown(clip: Clip) -> list[Span]:
@@ -85,7 +83,9 @@ def strongest_frequency(values: Curve, fps: float) -> float:
 def detail(clip: Clip, numbers: Iterable[int]) -> float:
     """Mean absolute second difference: what compression takes away first."""
     grey = [clip.frames_THWC[n].mean(axis=2) for n in numbers]
-    return float(np.mean([np.abs(np.diff(g, 2, axis=0)).mean() + np.abs(np.diff(g, 2, axis=1)).mean() for g in grey]))
+    return float(
+        np.mean([np.abs(np.diff(g, 2, axis=0)).mean() + np.abs(np.diff(g, 2, axis=1)).mean() for g in grey])
+    )
 
 
 def near(found: Span | None, wanted: Span, slack_s: float) -> bool:

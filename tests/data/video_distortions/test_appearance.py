@@ -41,9 +41,7 @@ def test_flicker_multiplies_by_the_recorded_sine() -> None:
 @pytest.mark.parametrize("fps", [4, 10, 60])
 def test_flicker_stays_below_half_the_frame_rate(fps: float) -> None:
     clip = Clip.of(CLIP.frames_THWC[:12], fps)
-    frequencies = [
-        apply(clip, "flicker", 1, generator(s)).applied[0].parameters["frequency_hz"] for s in range(20)
-    ]
+    frequencies = [apply(clip, "flicker", 1, generator(s)).applied[0].parameters["frequency_hz"] for s in range(20)]
     assert max(frequencies) <= min(0.4 * fps, 8)
 
 

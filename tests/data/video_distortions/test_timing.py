@@ -133,9 +133,7 @@ def test_jitter_delays_frames_and_keeps_order_and_ends(severity: int) -> None:
 
 
 def test_jitter_grows_with_severity() -> None:
-    means = [
-        apply(CLIP, "jitter", s, generator()).applied[0].parameters["delay_mean_s"] for s in (1, 2, 3, 4, 5)
-    ]
+    means = [apply(CLIP, "jitter", s, generator()).applied[0].parameters["delay_mean_s"] for s in (1, 2, 3, 4, 5)]
     assert means == sorted(means)
     assert means[4] > 2 * means[0]
 
