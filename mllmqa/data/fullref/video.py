@@ -12,6 +12,9 @@ from mllmqa.data.fullref.metrics import NAMES, known, measure
 from mllmqa.data.video_distortions.clip import EPSILON_S, Clip, Span
 from mllmqa.errors import DataError
 
+ROUNDING_S = 0.001
+"""Matroska files round time stamps to this, so frames of the distorted clip are looked up that much later."""
+
 
 @dataclass(frozen=True)
 class VideoMeasure:
@@ -65,8 +68,9 @@ def measure_video(
         raise DataError(f"no frame of the reference lies in {within}", expected="a span inside the clip")
     if fps is not None:
         times = _thinned(times, fps)
+    late = min(ROUNDING_S, 0.25 / reference.fps)
     rows = [
-        measure(reference.frames_THWC[reference.at(t)], distorted.frames_THWC[distorted.at(t)], wanted)
+        measure(reference.frames_THWC[reference.at(t)], distorted.frames_THWC[distorted.at(t + late)], wanted)
         for t in times
     ]
     per_frame = {name: np.array([row[name] for row in rows]) for name in wanted}

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +42,13 @@ class Vmaf:
 def _candidates() -> Iterator[str]:
     if (found := shutil.which("ffmpeg")) is not None:
         yield found
-    if find_spec("imageio_ffmpeg") is not None:
+    try:
         import imageio_ffmpeg
 
-        yield str(imageio_ffmpeg.get_ffmpeg_exe())
+        found = str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError):  # not installed, or without a program for this system
+        return
+    yield found
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

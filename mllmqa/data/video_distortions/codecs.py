@@ -34,7 +34,7 @@ SMALLEST_AV1_BITRATE_PX = 64
 """SVT-AV1 has no rate control below."""
 SEGMENT_S = (0.8, 2.0)
 _FIXED: dict[str, dict[str, str]] = {
-    # Without cpu-independent x264 gives other bytes on each call (its macroblock tree, with AVX-512, at many sizes).
+    # Without cpu-independent x264 gives other bytes on each call (at many sizes; its macroblock tree).
     "h264": {"preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"},
     "hevc": {"preset": "veryfast", "x265-params": "log-level=none:pools=1:frame-threads=1"},
     "vp9": {"deadline": "realtime", "cpu-used": "6", "threads": "1"},

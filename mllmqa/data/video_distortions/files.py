@@ -1,7 +1,7 @@
 """Clips from files and into files, with their time stamps.
 
 Written videos are visually lossless or lossless, so that what a model sees is what was recorded:
-``ffv1`` is bit-exact RGB (Matroska); ``h264`` is x264 at crf 4 in 4:4:4 (MP4 or Matroska), about half the size.
+``ffv1`` is bit-exact RGB (MP4 or Matroska); ``h264`` is x264 at crf 4 in 4:4:4 in the same, about half the size.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ WRITERS: dict[str, tuple[str, str, dict[str, str], tuple[str, ...]]] = {
     "h264": (
         "libx264",
         "yuv444p",
-        {"crf": "4", "preset": "fast", "bf": "0", "x264-params": "cpu-independent=1"},
+        {"crf": "4", "preset": "fast", "bf": "0", "threads": "2", "x264-params": "cpu-independent=1"},
         (".mp4", ".mov", ".mkv"),
     ),
-    "ffv1": ("ffv1", "bgr0", {"level": "3", "threads": "2"}, (".mkv",)),
+    "ffv1": ("ffv1", "bgr0", {"level": "3", "threads": "2"}, (".mp4", ".mkv")),
 }
 _BT601, _LIMITED = 6, 1
 """Tags of H.273 for what swscale makes of RGB."""
@@ -92,7 +92,7 @@ def write_clip(clip: Clip, path: str | os.PathLike[str], *, writer: Writer = "h2
 
     Args:
         clip: Any time stamps.
-        path: ``.mp4``, ``.mov`` (h264 only) or ``.mkv``.
+        path: ``.mp4``, ``.mov`` (h264 only) or ``.mkv``. Times of MP4 are the exact ones.
         writer: See the module.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from mllmqa.data.video_distortions import NAMES, TABLE
@@ -20,7 +22,7 @@ def test_every_distortion_has_a_row_and_every_row_a_distortion() -> None:
 def test_rows_are_monotone(name: str) -> None:
     strictly = []
     for key, row in TABLE[name].items():
-        steps = [(b - a) * (-1 if key in FALLING else 1) for a, b in zip(row[:-1], row[1:], strict=True)]
+        steps = [(b - a) * (-1 if key in FALLING else 1) for a, b in itertools.pairwise(row)]
         assert min(steps) >= 0
         strictly.append(min(steps) > 0)
     assert any(strictly)
