@@ -6,7 +6,7 @@ scale by their ranks over many distorted pictures and stand in for opinions. The
     score = 1 + 4 · mean over the metrics m of F_m(x_m),
 
 x_m the value with the sign that makes higher better, F_m the cumulative distribution of x_m over the pictures that
-it was fitted on: linear between 1001 quantiles, 0 below the lowest and 1 at and above the highest. So each metric
+it was fitted on: linear between 201 quantiles, 0 below the lowest and 1 at and above the highest. So each metric
 is uniform over the reference distribution, weights are equal, and 5 is reached only by what no metric finds worse
 than the best fitted picture. The score is a rank among the fitted pictures and no MOS: do not mix both.
 """
@@ -28,7 +28,7 @@ from mllmqa.errors import DataError
 
 FORMAT = "mllmqa-pseudo-mos-1"
 LOW, HIGH = 1.0, 5.0
-N_KNOTS = 1001
+N_KNOTS = 201
 MIN_FITTED = 20
 
 
@@ -37,7 +37,7 @@ class PseudoMos:
     """A fitted combination.
 
     Attributes:
-        knots: For each metric, ascending quantiles of its values with higher = better; float64, at most 1001, and
+        knots: For each metric, ascending quantiles of its values with higher = better; float64, at most 201, and
             the share of fitted pictures at or below each, 0..1.
         n_fitted: Number of pictures.
         source: What they were, in words.

@@ -38,13 +38,12 @@ def added(done: Clip, source: Clip = CLIP) -> np.ndarray:
     return done.frames_THWC.astype(int) - source.frames_THWC
 
 
+@pytest.mark.skipif(not hasattr(distortions, "stream"), reason="the engine that gives records is not here yet")
+@pytest.mark.parametrize("draws", ["shared", "drifting", "independent"])
 @pytest.mark.parametrize("name", distortions.NAMES)
-def test_distortions_of_the_image_engine_can_be_lifted(name: str) -> None:
-    def function(pixels: np.ndarray, called: str, severity: int, rng: np.random.Generator) -> Made:
-        done = distortions.apply(called, pixels, severity, rng)
-        return Made(getattr(done, "pixels", done), {})
-
-    done = lift(function, CLIP, name, 3, generator(), within=(0.25, 0.5))
+def test_distortions_of_the_image_engine_can_be_lifted(name: str, draws: Any) -> None:
+    function: Any = distortions.apply
+    done = lift(function, CLIP, name, 3, generator(), within=(0.25, 0.5), draws=draws)
     (record,) = done.applied
     assert record.name == name
     assert record.effect is not None
