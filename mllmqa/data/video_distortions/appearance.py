@@ -6,6 +6,7 @@ import numpy as np
 
 from mllmqa.data.video_distortions.clip import Applied, Clip, DistortedClip, Span, frames_within, span_of
 from mllmqa.data.video_distortions.severities import values
+from mllmqa.errors import DataError
 
 FLICKER_HZ = (2.0, 8.0)
 SHAKE_MEMORY = 0.6
@@ -14,15 +15,23 @@ SHAKE_MEMORY = 0.6
 def flicker(clip: Clip, severity: int, rng: np.random.Generator, within: Span) -> DistortedClip:
     """Modulate luminance by a sine of 6..50 % and 2..8 Hz: all channels times 1 + amplitude·sin(2πft + phase).
 
-    The frequency is at most 0.4 of the frame rate, so that the sine is not lost between the frames.
+    The frequency is at most 0.4 of the frame rate, so that the sine is not lost between the frames, and at least
+    one period fits into the span: less would be a change of brightness.
 
     Raises:
-        DataError: The span has no frames.
+        DataError: The span is shorter than one period, or has fewer than four frames.
     """
     amplitude = values("flicker", severity)["amplitude"]
-    numbers = frames_within(clip, within, "flicker")
+    numbers = frames_within(clip, within, "flicker", at_least=4)
+    span = span_of(clip, numbers)
     high = min(FLICKER_HZ[1], 0.4 * clip.fps)
-    frequency = float(rng.uniform(min(FLICKER_HZ[0], high), high))
+    low = max(min(FLICKER_HZ[0], high), 1 / (span[1] - span[0]))
+    if low > high:
+        raise DataError(
+            f"flicker: no period of up to {high:g} Hz fits into {span[1] - span[0]:g} s",
+            expected=f"at least {1 / high:g} s",
+        )
+    frequency = float(rng.uniform(low, high))
     phase = float(rng.uniform(0, 2 * np.pi))
     gains = 1 + amplitude * np.sin(2 * np.pi * frequency * clip.timestamps_s[numbers] + phase)
     frames = clip.frames_THWC.copy()
@@ -31,7 +40,7 @@ def flicker(clip: Clip, severity: int, rng: np.random.Generator, within: Span) -
         table = np.clip(np.rint(levels * gain), 0, 255).astype(np.uint8)
         frames[number] = table[clip.frames_THWC[number]]
     parameters = {"amplitude": amplitude, "frequency_hz": frequency, "phase_rad": phase}
-    applied = Applied("flicker", severity, span_of(clip, numbers), None, parameters)
+    applied = Applied("flicker", severity, span, None, parameters)
     return DistortedClip(clip.with_frames(frames), (applied,))
 
 

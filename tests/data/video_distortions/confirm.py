@@ -157,7 +157,7 @@ def _standing(source: Clip, seen: Clip, span: Span, limit: float) -> list[str]:
     if len(source) != len(seen):
         return [f"{len(seen)} of {len(source)} frames"]
     inside = source.numbers(span)
-    still, was_still = steps(seen) <= limit, steps(source) <= max(limit, 0.5)
+    still, was_still = steps(seen) <= limit, steps(source) <= limit
     if not np.all(still[inside[0] : inside[-1]]):
         return [f"the picture moves between {span[0]:.2f} and {span[1]:.2f} s"]
     if np.all(was_still[inside[0] : inside[-1]]):

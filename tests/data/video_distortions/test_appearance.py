@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mllmqa.data.video_distortions import Clip, apply
+from mllmqa.errors import DataError
 from tests.data.video_distortions import confirm
 from tests.data.video_distortions.clips import generator, moving
 
@@ -100,7 +101,21 @@ def test_only_the_span_changes(name: str) -> None:
     assert np.array_equal(done.clip.timestamps_s, CLIP.timestamps_s)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_flicker_needs_a_period_and_four_frames() -> None:
+    with pytest.raises(DataError, match="flicker: 3 frames lie .* expected at least 4"):
+        apply(CLIP, "flicker", 1, generator(), within=(0.0, 0.15))
+    fast = Clip.of(CLIP.frames_THWC[:6], 240)
+    with pytest.raises(DataError, match=r"no period of up to 8 Hz fits into 0.025 s; expected at least 0.125 s"):
+        apply(fast, "flicker", 1, generator())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_flicker_has_a_period_in_its_span(seed: int) -> None:
+    (record,) = apply(CLIP, "flicker", 1, generator(seed), within=(1.0, 1.2)).applied
+    assert record.parameters["frequency_hz"] * 0.2 >= 1 - 1e-9
+
+
+@pytest.mark.parametrize("name", ["shake", "interlace"])
 def test_one_frame_is_enough(name: str) -> None:
     one = Clip.of(CLIP.frames_THWC[:1], 25)
     assert apply(one, name, 5, generator()).clip.frames_THWC.shape == one.frames_THWC.shape
