@@ -41,12 +41,20 @@ def row(one: Plan, folder: Path, short_px: int, seed: int) -> dict[str, Any]:
     return measured(pixels, one, distortions.apply, seed=seed)
 
 
+def whole_rows(kept: Path) -> list[dict[str, Any]]:
+    """Read the rows of a former run; a last line that was cut off is taken out of the file."""
+    text = kept.read_text(encoding="utf-8") if kept.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        kept.write_text(whole, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def rows(args: argparse.Namespace, kept: Path) -> Iterator[dict[str, Any]]:
     """Yield all rows, those that a former run left first; new ones are appended to the file."""
     names = sorted(p.name for p in args.photos.iterdir() if p.suffix.lower() in ENDINGS)
     wanted = list(plan(names, distortions.NAMES, per_picture=args.per_photo, seed=args.seed))
-    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
-    found = {Plan(r["picture"], r["name"], r["severity"]): r for r in map(json.loads, lines)}
+    found = {Plan(r["picture"], r["name"], r["severity"]): r for r in whole_rows(kept)}
     yield from (found[one] for one in wanted if one in found)
     left = [one for one in wanted if one not in found]
     job = partial(row, folder=args.photos, short_px=args.short_side, seed=args.seed)

@@ -46,8 +46,11 @@ class Metric:
     paper: str
 
     def goodness(self, value: float) -> float:
-        """Return the value with the sign that makes higher better."""
-        return value if self.higher_is_better else -value
+        """Return the value with the sign that makes higher better, at most that of equal pictures.
+
+        Without the limit a picture of stronger contrast, whose VIF exceeds 1, would be better than its reference.
+        """
+        return min(value, self.perfect) if self.higher_is_better else -value
 
 
 def _metric(name: str, min_side: int, variant: str, paper: str, *, distance: bool = False) -> Metric:

@@ -5,10 +5,11 @@ scale by their ranks over many distorted pictures and stand in for opinions. The
 
     score = 1 + 4 · mean over the metrics m of F_m(x_m),
 
-x_m the value with the sign that makes higher better, F_m the cumulative distribution of x_m over the pictures that
-it was fitted on: linear between 201 quantiles, 0 below the lowest and 1 at and above the highest. So each metric
-is uniform over the reference distribution, weights are equal, and 5 is reached only by what no metric finds worse
-than the best fitted picture. The score is a rank among the fitted pictures and no MOS: do not mix both.
+x_m the value with the sign that makes higher better (at most that of equal pictures), F_m the cumulative
+distribution of x_m over the pictures that it was fitted on: linear between 201 quantiles, 0 below the lowest
+and 1 at and above the highest. So each metric is uniform over the reference distribution, weights are equal,
+and 5 is reached only by what no metric finds worse than the best fitted picture. The score is a rank among the
+fitted pictures and no MOS: do not mix both.
 """
 
 from __future__ import annotations
@@ -68,6 +69,11 @@ class PseudoMos:
                 raise DataError(f"picture {place} has {dict(row)}", expected="finite values of " + ", ".join(names))
         knots = {name: _knots([METRICS[name].goodness(row[name]) for row in measured]) for name in names}
         return cls(knots, len(measured), source)
+
+    @classmethod
+    def default(cls) -> PseudoMos:
+        """Return the fit that comes with mllmqa (data_builders/pseudo_mos.py); ``source`` says on what."""
+        return cls.load(Path(__file__).with_name("pristine.json"))
 
     @property
     def names(self) -> tuple[str, ...]:

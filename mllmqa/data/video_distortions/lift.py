@@ -7,7 +7,8 @@ drawn wanders slowly, and at each moment has the distribution that a single pict
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -163,16 +164,10 @@ def lift(
         raise UsageError(f"draws are {draws!r}", expected=" | ".join(get_args(Draws)))
     check(severity)
     numbers = frames_within(clip, within or clip.whole, name)
-    seed = int(rng.integers(2**63))
-    drifting = DriftingGenerator(seed, float(np.exp(-1 / (clip.fps * DRIFT_TIME_S))))
+    generators = _generators(draws, int(rng.integers(2**63)), clip.fps)
     frames = clip.frames_THWC.copy()
     parameters: dict[str, Any] = {}
-    for place, number in enumerate(numbers):
-        if draws == "drifting":
-            drifting.next_frame()
-            generator: np.random.Generator = drifting
-        else:
-            generator = np.random.default_rng(seed if draws == "shared" else [seed, place])
+    for number, generator in zip(numbers, generators, strict=False):
         done = function(clip.frames_THWC[number], name, severity, generator)
         if done.pixels.shape != frames.shape[1:] or done.pixels.dtype != np.uint8:
             raise DataError(
@@ -184,3 +179,14 @@ def lift(
     span, changed = span_of(clip, numbers), clip.with_frames(frames)
     effect = measure_effect(clip, changed, span, None)
     return DistortedClip(changed, (Applied(name, severity, span, None, parameters, effect=effect),))
+
+
+def _generators(draws: Draws, seed: int, fps: float) -> Iterator[np.random.Generator]:
+    """Yield the generator of each frame, without end."""
+    drifting = DriftingGenerator(seed, float(np.exp(-1 / (fps * DRIFT_TIME_S))))
+    for place in count():
+        if draws == "drifting":
+            drifting.next_frame()
+            yield drifting
+        else:
+            yield np.random.default_rng(seed if draws == "shared" else [seed, place])

@@ -53,6 +53,7 @@ def test_the_set_is_the_stated_one() -> None:
     for one in METRICS.values():
         assert one.variant
         assert one.paper
+        assert one.goodness(99) == (one.perfect if one.higher_is_better else -99)
         assert one.goodness(0.3) == (0.3 if one.higher_is_better else -0.3)
 
 

@@ -39,6 +39,23 @@ def test_metrics_have_equal_weight() -> None:
     assert EVEN.names == ("psnr", "gmsd")
 
 
+def test_stronger_contrast_is_not_better_than_the_reference() -> None:
+    fitted = PseudoMos.fit([{"vif": v / 20} for v in range(1, 31)], source="VIF up to 1.5")
+    assert fitted.score({"vif": 1.0}) == fitted.score({"vif": 1.5}) == 5
+    assert fitted.score({"vif": 0.95}) < 4
+
+
+def test_the_fit_that_comes_with_mllmqa() -> None:
+    fitted = PseudoMos.default()
+    assert fitted.names == NAMES
+    assert fitted.n_fitted >= 1000
+    assert "severity 1..5" in fitted.source
+    assert fitted.score({name: METRICS[name].perfect for name in NAMES}) == 5
+    worst = {"psnr": 5.0, "ssim": 0.0, "ms_ssim": 0.0, "vsi": 0.3, "fsim": 0.2, "gmsd": 0.4, "vif": 0.0,
+             "mdsi": 0.8, "haarpsi": 0.05}  # fmt: skip
+    assert fitted.score(worst) < 1.05
+
+
 def test_ties_count_as_at_or_below() -> None:
     tied = PseudoMos.fit([{"psnr": v} for v in [20.0] * 50 + [80.0] * 50], source="two values")
     assert tied.ranks({"psnr": 20}) == {"psnr": 0.5}
@@ -150,6 +167,13 @@ class TestWithAllMetrics:
 
     def test_identity_has_the_best_score(self, fitted: PseudoMos) -> None:
         assert fitted.score(measure(PHOTO, PHOTO)) == 5.0
+
+    @pytest.mark.parametrize("spoiler", SPOILERS)
+    @pytest.mark.usefixtures("fitted")
+    def test_more_damage_is_worse_by_the_default_fit(self, spoiler: str) -> None:
+        scores = PseudoMos.default().transform(measure(PHOTO, SPOILERS[spoiler](PHOTO, step)) for step in STEPS)
+        assert np.all(np.diff(scores) < 0)
+        assert PseudoMos.default().score(measure(PHOTO, PHOTO)) == 5.0
 
     @pytest.mark.parametrize("spoiler", SPOILERS)
     def test_more_damage_is_worse(self, fitted: PseudoMos, spoiler: str) -> None:

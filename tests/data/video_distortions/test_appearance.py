@@ -102,7 +102,7 @@ def test_only_the_span_changes(name: str) -> None:
 
 
 def test_flicker_needs_a_period_and_four_frames() -> None:
-    with pytest.raises(DataError, match="flicker: 3 frames lie .* expected at least 4"):
+    with pytest.raises(DataError, match=r"flicker: 3 frames lie .* expected at least 4"):
         apply(CLIP, "flicker", 1, generator(), within=(0.0, 0.15))
     fast = Clip.of(CLIP.frames_THWC[:6], 240)
     with pytest.raises(DataError, match=r"no period of up to 8 Hz fits into 0.025 s; expected at least 0.125 s"):
