@@ -28,6 +28,9 @@ Box = tuple[Whole, Whole, Whole, Whole]
 """x0, y0, x1, y1 in pixels."""
 
 SUM_TOLERANCE = 1e-3
+DEQA_PUBLISHED = "soft label deqa"
+"""In the method of soft labels as DeQA-Score published them: not normalised, they sum up to 1.05."""
+DEQA_SUM_TOLERANCE = 0.06
 
 
 class Histogram(Checked):
@@ -114,7 +117,9 @@ class Level(Checked):
             return
         if (n := len(self.probabilities)) != len(self.scale):
             yield Flaw("probabilities", f"{n} long", f"one for each of {len(self.scale)} words")
-        if abs(total := math.fsum(self.probabilities) - 1) > SUM_TOLERANCE:
+        published = self.method is not None and DEQA_PUBLISHED in self.method
+        tolerance = DEQA_SUM_TOLERANCE if published else SUM_TOLERANCE
+        if abs(total := math.fsum(self.probabilities) - 1) > tolerance:
             yield Flaw("probabilities", f"summing to {total + 1:g}", "a sum of 1")
 
 

@@ -1,7 +1,8 @@
 """Distortions of pictures: the 35 functions of DepictQA-Wild, the 25 of KADID-10k, the 12 of nano's recipe.
 
 >>> from mllmqa.data import distortions
->>> rng = distortions.stream(0, "photo-17", "identify")
+>>> from mllmqa.data.streams import stream
+>>> rng = stream(0, "photo-17", "identify")
 >>> distortions.apply(pixels, "blur_gaussian", 3, rng).parameters    # doctest: +SKIP
 {'sigma': 3.0}
 
@@ -24,7 +25,6 @@ from mllmqa.data.distortions.engine import (
     ordered_name_pairs,
     ordered_pairs,
     parameters_at,
-    stream,
 )
 from mllmqa.data.distortions.parallel import Job, Made, apply_all
 from mllmqa.data.distortions.size import to_short_side
@@ -55,6 +55,5 @@ __all__ = [
     "ordered_name_pairs",
     "ordered_pairs",
     "parameters_at",
-    "stream",
     "to_short_side",
 ]

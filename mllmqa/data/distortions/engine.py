@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import product
 
@@ -155,14 +154,3 @@ def apply_many(pixels: Pixels, steps: Sequence[tuple[str, float]], rng: np.rando
         out = done.pixels
         record.append({"name": name, "severity": severity, "parameters": done.parameters})
     return Distorted(out, {"steps": record})
-
-
-def stream(seed: int, sample_id: str, task: str) -> np.random.Generator:
-    """The generator of one sample in one task: a function of these three alone, whoever asks and when.
-
-    PCG64, seeded by a hash of 128 bits. Draws are those of the installed numpy (its policy allows a release to
-    change a distribution's algorithm, NEP 19), so that a record names versions.
-    """
-    text = "\0".join((str(int(seed)), sample_id, task)).encode()
-    digest = hashlib.blake2b(text, digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))

@@ -13,8 +13,9 @@ from itertools import islice
 from pathlib import Path
 
 from mllmqa.data.distortions.base import Distorted, Pixels, opencv
-from mllmqa.data.distortions.engine import apply_many, stream
+from mllmqa.data.distortions.engine import apply_many
 from mllmqa.data.distortions.size import to_short_side
+from mllmqa.data.streams import stream
 from mllmqa.errors import DataError, MediaError, error_line
 
 

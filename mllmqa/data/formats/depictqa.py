@@ -14,6 +14,7 @@ from mllmqa.data.flaws import shown
 from mllmqa.data.formats.form import Context, Format, Row, field, paths, refuse, row_id, turns, validated
 from mllmqa.data.sample import Message, Part, Sample
 from mllmqa.data.sample_labels import Distortion
+from mllmqa.data.tasks.compose import media_parts
 from mllmqa.errors import DataError
 
 SLOTS = {"ref": "image_ref", "A": "image_A", "B": "image_B"}
@@ -55,8 +56,11 @@ def _task_type(keys: Sequence[str], sample: Sample) -> str:
 
 
 def _conversations(messages: Sequence[Message], keys: Sequence[str], sample: Sample) -> list[Row]:
-    first = [Part(media=key) for key in keys]
-    if list(messages[0].content[: len(first)]) != first:
+    """Return the turns. Names before the media are left out: DepictQA's model puts its own before its slots."""
+    content = messages[0].content
+    bare = tuple(Part(media=key) for key in keys)
+    first = next((parts for parts in (bare, media_parts(sample)) if content[: len(parts)] == parts), None)
+    if first is None or [part.media for part in first if part.media] != list(keys):
         raise refuse(sample, "its question does not start with its media", f"{', '.join(keys)}, then the text")
     made = []
     for k, message in enumerate(messages):

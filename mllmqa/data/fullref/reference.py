@@ -6,14 +6,12 @@ any number of processes, and a broken run goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from mllmqa.data.fullref.metrics import NAMES, Pixels, known, measure
+from mllmqa.data.streams import stream
 from mllmqa.data.video_distortions.lift import ImageDistortion
 from mllmqa.errors import DataError
 
@@ -25,12 +23,6 @@ class Plan:
     picture: str
     name: str
     severity: int
-
-
-def stream(seed: int, *words: str) -> np.random.Generator:
-    """Return the generator of a seed and some words; no other draw shifts it."""
-    digest = hashlib.sha256("\0".join((str(seed), *words)).encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
 def plan(pictures: Sequence[str], names: Sequence[str], *, per_picture: int, seed: int) -> Iterator[Plan]:

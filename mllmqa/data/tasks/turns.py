@@ -210,4 +210,4 @@ def _box(box: tuple[float, float, float, float]) -> str:
 
 
 def _turn(task: str, question: str, answer: str, pools: Wording) -> Turn:
-    return Turn(task, question, f"{answer[0].upper()}{answer[1:]}", f"{pools.id}@{pools.version}")
+    return Turn(task, question, f"{answer[0].upper()}{answer[1:]}", pools.ref)

@@ -28,6 +28,11 @@ class Wording(_Strict):
     version: int = Field(ge=1)
     pools: dict[str, tuple[str, ...]]
 
+    @property
+    def ref(self) -> str:
+        """Id and version, as records name it."""
+        return f"{self.id}@{self.version}"
+
     def pick(self, pool: str, rng: np.random.Generator, **variables: Any) -> str:
         """Draw a wording and fill it.
 

@@ -264,23 +264,6 @@ def test_apply_many_checks_all_steps_first() -> None:
     assert generator.random() == rng(3).random()  # nothing was drawn
 
 
-def test_streams_depend_on_all_three_and_on_nothing_else() -> None:
-    def first(seed: int, sample: str, task: str) -> int:
-        return int(distortions.stream(seed, sample, task).integers(2**62))
-
-    assert first(0, "a", "identify") == first(0, "a", "identify")
-    keys = [
-        (0, "a", "rate"),
-        (1, "a", "rate"),
-        (0, "b", "rate"),
-        (0, "a", "identify"),
-        (0, "arate", ""),
-        (0, "", "a"),
-    ]
-    assert len({first(*key) for key in keys}) == len(keys)
-    assert first(7, "photo-17", "identify") == 249808022931568220  # PCG64 and the hash are fixed; so are records
-
-
 def test_without_opencv_the_extra_is_named_and_nanos_set_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)  # what Python itself does for a package that is not there
     with pytest.raises(MissingExtraError, match=r'pip install "mllmqa\[data\]"'):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mllmqa.data import distortions
 from mllmqa.data.distortions import Job
+from mllmqa.data.streams import stream
 from mllmqa.errors import DataError
 from tests.conftest import photo_pixels
 
@@ -44,7 +45,7 @@ def test_workers_and_order_do_not_matter(jobs: list[Job]) -> None:
 def test_a_result_is_that_of_its_stream(jobs: list[Job]) -> None:
     made = next(iter(distortions.apply_all(jobs[:1], seed=3, task="rate")))
     source = np.asarray(Image.open(jobs[0].source))
-    expected = distortions.apply_many(source, jobs[0].steps, distortions.stream(3, "p0", "rate"))
+    expected = distortions.apply_many(source, jobs[0].steps, stream(3, "p0", "rate"))
     assert made.distorted is not None
     assert np.array_equal(made.distorted.pixels, expected.pixels)
     assert made.distorted.parameters == expected.parameters

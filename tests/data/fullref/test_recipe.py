@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mllmqa.data import distortions
 from mllmqa.data.fullref import NAMES, PseudoMos
 from mllmqa.data.fullref.metrics import piq_module
 from mllmqa.errors import MissingExtraError
@@ -26,8 +25,6 @@ def run(photos: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    if not hasattr(distortions, "stream"):
-        pytest.skip("the engine that gives records is not here yet")
     try:
         piq_module()
     except MissingExtraError:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mllmqa.data.fullref import PseudoMos, psnr
-from mllmqa.data.fullref.reference import Plan, measured, plan, stream
+from mllmqa.data.fullref.reference import Plan, measured, plan
 from mllmqa.errors import DataError
 from tests.data.fullref.pictures import PHOTO
 
@@ -69,12 +69,6 @@ def test_rows_do_not_depend_on_their_order() -> None:
     back = [measured(PHOTO, one, spoil, seed=1, metrics=["psnr"]) for one in (b, a)]
     assert forth == back[::-1]
     assert forth[0]["values"] != forth[1]["values"]
-
-
-def test_streams_are_told_apart_by_every_word() -> None:
-    first = {stream(1, *words).integers(2**60) for words in (("a",), ("b",), ("a", "b"), ("ab",), ())}
-    assert len(first) == 5
-    assert stream(1, "a").random() == stream(1, "a").random()
 
 
 def test_rows_can_be_fitted() -> None:

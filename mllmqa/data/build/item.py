@@ -1,0 +1,220 @@
+"""One item of a recipe: its chance, its sources, and the way from pictures and labels to samples with files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+
+from mllmqa.data import distortions, video_distortions
+from mllmqa.data.build.files import MediaFolder
+from mllmqa.data.build.opinions import Rated, quality_level
+from mllmqa.data.build.pictures import Picture, Video
+from mllmqa.data.build.recipe import Value
+from mllmqa.data.build.sources import Sources, part_of
+from mllmqa.data.sample import Medium, Sample, Split
+from mllmqa.data.sample_labels import Labels, Level, Mos, Preference
+from mllmqa.data.streams import stream
+from mllmqa.data.tasks.agreement import disagreements
+from mllmqa.data.tasks.compose import told
+from mllmqa.errors import DataError
+
+T = TypeVar("T")
+Stimulus = Picture | Video | Rated
+KEYS = "ABCDEFGH"
+PSEUDO = "pseudo-mos"
+"""Aspect and method of scores that full-reference metrics gave: never mixed with opinions."""
+
+
+@dataclass
+class Item:
+    """What a recipe's function gets.
+
+    Attributes:
+        recipe: Name of the recipe.
+        number: Of the item, from 0.
+        seed: Of the whole set.
+        sources: What may be drawn from.
+        options: Of the recipe, as the user set them.
+        folder: Where media files are written.
+    """
+
+    recipe: str
+    number: int
+    seed: int
+    sources: Sources
+    options: Mapping[str, Value]
+    folder: MediaFolder
+    _made: int = field(default=0, init=False)
+
+    @property
+    def name(self) -> str:
+        """Begins the ids of the item's samples."""
+        return f"{self.recipe}-{self.seed}-{self.number:07d}"
+
+    def chance(self, *words: str) -> np.random.Generator:
+        """Return the generator of this item for a purpose; the same words give the same draws again."""
+        return stream(self.seed, self.name, *words)
+
+    def number_of(self, option: str) -> int:
+        """Return an option that is a whole number."""
+        return int(self.options[option])
+
+    # -------------------------------------------------------------- sources
+
+    def photo(self, chance: np.random.Generator) -> Picture:
+        """Draw a pristine photo, shrunk to the option ``short_px`` as every photo of the set is.
+
+        Raises:
+            MediaError: It cannot be decoded.
+            DataError: It is smaller than that.
+        """
+        path = _drawn(self.sources.photos, chance, "photos")
+        pixels = distortions.to_short_side(self.folder.decoded(path), self.number_of("short_px"))
+        return Picture(pixels, path, part_of(path))
+
+    def video(self, chance: np.random.Generator, seconds: float) -> Video:
+        """Draw a part of a pristine clip: so many seconds, or all of a shorter one; frames are shrunk likewise.
+
+        Raises:
+            MediaError: It cannot be decoded.
+        """
+        path = _drawn(self.sources.clips, chance, "clips")
+        duration = self.folder.duration_s(path)
+        start = float(chance.uniform(0, max(duration - seconds, 0.0)))
+        short_px = self.number_of("short_px")
+        clip = video_distortions.read_clip(path, short_side=short_px, span_s=(start, start + seconds))
+        return Video(clip, path, part_of(path))
+
+    def rated(self) -> Rated:
+        """Return the rated medium of this item: each pass over all of them is in an order of its own."""
+        rows = self.sources.rated
+        turn, place = divmod(self.number, len(rows))
+        return rows[_order(self.seed, self.recipe, turn, len(rows))[place]]
+
+    def fellow(self, one: Rated, chance: np.random.Generator, tries: int = 64) -> Rated:
+        """Draw another medium of the same data set, part and kind.
+
+        Raises:
+            DataError: There is none.
+        """
+        for _ in range(tries):
+            other = _drawn(self.sources.rated, chance, "rated")
+            if other.path != one.path and (other.source, other.part) == (one.source, one.part):
+                return other
+        raise DataError("no second medium of its data set and part was drawn", where=one.path.name)
+
+    # -------------------------------------------------------------- samples
+
+    def sample(
+        self,
+        task: str,
+        *shown: Stimulus,
+        reference: Picture | Video | None = None,
+        levels: Sequence[Level] = (),
+        mos: Sequence[Mos] = (),
+        preference: Preference | None = None,
+    ) -> Sample:
+        """Make a sample: media files, labels, and messages that were read back and agree with the labels.
+
+        Args:
+            task: A name of :data:`mllmqa.data.tasks.compose.TASKS`, or several joined by ``+``.
+            shown: The media A, B … that are asked about.
+            reference: Shown before them; it is the pristine version.
+            levels: Of the media, by their keys.
+            mos: Likewise.
+            preference: Among the media.
+
+        Raises:
+            DataError: The labels do not allow the task, or the texts do not say what the labels say.
+        """
+        self._made += 1
+        keys = KEYS[: len(shown)]
+        media = [self._medium(key, one) for key, one in zip(keys, shown, strict=True)]
+        found = [
+            one.model_copy(update={"media": key})
+            for key, picture in zip(keys, shown, strict=True)
+            if not isinstance(picture, Rated)
+            for one in picture.distortions
+        ]
+        stalls = [
+            stall.model_copy(update={"media": key})
+            for key, picture in zip(keys, shown, strict=True)
+            if isinstance(picture, Video)
+            for stall in picture.stalls
+        ]
+        labelled = not any(isinstance(one, Rated) for one in shown)
+        labels = Labels(
+            mos=tuple(mos), levels=tuple(levels), preference=preference, stalls=tuple(stalls),
+            distortions=tuple(found) if labelled else None,
+        )  # fmt: skip
+        if reference is not None:
+            media.insert(0, self._medium("ref", reference))
+        plain = Sample(
+            id=f"{self.name}-{self._made}", media=tuple(media), labels=labels, split=_part(shown),
+            source=_source(shown), licence=_licence(shown),
+        )  # fmt: skip
+        return agreed(told(plain, task, self.seed))
+
+    def judged(self, reference: Picture, picture: Picture, key: str = "A") -> tuple[Mos, Level]:
+        """Return the pseudo opinion score of a distorted picture and the level that it gives.
+
+        Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5.
+
+        Raises:
+            MissingExtraError: piq is not installed.
+        """
+        from mllmqa.data.fullref import PseudoMos, measure
+
+        scale = PseudoMos.default()
+        value = scale.score(measure(reference.pixels, picture.pixels, scale.names))
+        score = Mos(media=key, aspect=PSEUDO, value=value, low=1.0, high=5.0, direction="higher-better")
+        return score, quality_level(value, key, PSEUDO)
+
+    def _medium(self, key: str, one: Stimulus) -> Medium:
+        if isinstance(one, Rated):
+            return self.folder.linked(key, one.path, one.kind)
+        role = "reference" if key == "ref" else "distorted" if one.distortions else "stimulus"
+        if isinstance(one, Video):
+            return self.folder.video(key, role, one, self.name)
+        return self.folder.picture(key, role, one, self.name)
+
+
+def agreed(sample: Sample) -> Sample:
+    """Return the sample if its texts say what its labels say.
+
+    Raises:
+        DataError: They do not: a fault of a wording or of a task.
+    """
+    for flaw in disagreements(sample):
+        raise flaw.error(f"sample {sample.id}")
+    return sample
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, recipe: str, turn: int, count: int) -> list[int]:
+    return [int(k) for k in stream(seed, recipe, "pass", str(turn)).permutation(count)]
+
+
+def _drawn(among: Sequence[T], chance: np.random.Generator, what: str) -> T:
+    if not among:
+        raise DataError(f"no {what} to draw from")
+    return among[int(chance.integers(len(among)))]
+
+
+def _part(shown: Sequence[Stimulus]) -> Split | None:
+    parts = {one.part for one in shown}
+    return parts.pop() if len(parts) == 1 else None
+
+
+def _source(shown: Sequence[Stimulus]) -> str:
+    names = dict.fromkeys(one.source if isinstance(one, Rated) else one.path.name for one in shown)
+    return ", ".join(names)
+
+
+def _licence(shown: Sequence[Stimulus]) -> str | None:
+    found = {one.licence for one in shown if isinstance(one, Rated)}
+    return found.pop() if len(found) == 1 else None
