@@ -11,7 +11,7 @@ from functools import cache
 
 from mllmqa import prompts
 from mllmqa.data.tasks.truth import Side
-from mllmqa.data.tasks.turns import GRID
+from mllmqa.data.tasks.phrases import GRID
 from mllmqa.data.tasks.wording import vocabulary
 
 _BETTER = re.compile(r"\b([AB]) (?:is|has) (?:the )?better\b|\bbetter one is ([AB])\b|\bprefer ([AB])\b")
