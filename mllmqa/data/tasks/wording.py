@@ -163,15 +163,23 @@ def _read(name: str, kind: type[_File]) -> _File:
 
 
 def _fill(block: str, where: str, variables: dict[str, Any]) -> str:
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import TemplateError
 
     try:
-        return str(_environment(SandboxedEnvironment, StrictUndefined).from_string(block).render(variables))
+        return str(_template(block).render(variables))
     except TemplateError as error:
         raise PromptError(f"cannot be rendered: {error}", where=where) from error
 
 
 @cache
-def _environment(kind: Any, undefined: Any) -> Any:
-    return kind(undefined=undefined, autoescape=False)
+def _template(block: str) -> Any:
+    """Compile a block once: that takes longer than filling it."""
+    return _environment().from_string(block)
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
