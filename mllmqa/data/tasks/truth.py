@@ -142,6 +142,12 @@ def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     return groups
 
 
+def only_key_with(category: str, findings: Mapping[str, Sequence[Finding]]) -> str | None:
+    """Return the key of the only one that has a category of distortion; None where none or several have it."""
+    having = [key for key, found in findings.items() if any(one.category == category for one in found)]
+    return having[0] if len(having) == 1 else None
+
+
 def strongest_category(findings: Sequence[Finding]) -> str | None:
     """Return the category of the highest severity; None where there is none, or several have it."""
     strongest = max((finding.severity for finding in findings), default=0.0)
@@ -163,14 +169,19 @@ def key_categories(findings: Sequence[Finding], duration_s: float | None = None)
         DataError: A span without a duration, or one that is longer.
     """
     weights = {
-        category: sum(one.severity * _extent(one, duration_s) for one in group)
+        category: sum(one.severity * extent(one, duration_s) for one in group)
         for category, group in grouped(findings).items()
     }
     most = max(weights.values(), default=0.0)
     return [category for category, weight in weights.items() if most - weight < 1e-6]
 
 
-def _extent(finding: Finding, duration_s: float | None) -> float:
+def extent(finding: Finding, duration_s: float | None = None) -> float:
+    """Return the share of the picture and time that a finding covers, 0..1; 1 where it is everywhere.
+
+    Raises:
+        DataError: It has a span, and the duration is not known, or shorter.
+    """
     share = 1.0 if finding.box is None else area(finding.box)
     if finding.span_s is None:
         return share

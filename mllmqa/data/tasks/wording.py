@@ -99,6 +99,11 @@ class Vocabulary(_Strict):
         """Return the word for a count, or its digits beyond the words."""
         return self.numbers[count] if count < len(self.numbers) else str(count)
 
+    @property
+    def large(self) -> float:
+        """Share of the picture up to which a distortion is not yet global."""
+        return sorted(self.extents.values())[-2]
+
     def position(self, box: Box) -> str:
         """Return where the center of a box lies; on a line between two places it is the middle one."""
         row, column = (0 if x < 1 / 3 else 1 if x <= 2 / 3 else 2 for x in (_middle(box, 1), _middle(box, 0)))

@@ -15,7 +15,8 @@ VARIABLES = {
     "medium": "video", "number": "two", "plural": "s", "labels": "L", "label": "L", "level": "V", "severity": "S",
     "where": " at W", "better": "A", "side": "B", "aspect": "quality", "places": "P", "word": "X",
     "low": "1", "high": "5", "duration": "9.0", "be": "were", "stalls": "ST", "start": "1.0", "length": "2.0",
-    "names": "N", "depiction": "DE",
+    "names": "N", "depiction": "DE", "content": "CO", "listed": "LI", "reach": "RE", "noun": "region",
+    "position": "PO", "extent": "EX", "found": "FO", "key": "K", "keys": "KS", "order": "OR",
 }  # fmt: skip
 RNG = np.random.default_rng(0)
 
