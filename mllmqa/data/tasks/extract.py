@@ -49,9 +49,10 @@ def findings(text: str) -> list[Finding]:
     pattern = rf"\b({'|'.join(_grades())}) ({_labels().pattern})(?: at {_BOX.pattern})?(?: {_SPAN.pattern})?"
     made = []
     for match in re.finditer(pattern, _denied().sub(";", text), re.IGNORECASE):
-        box, span_s = boxes(match[0]), spans_s(match[0])
+        box = tuple(int(x) / GRID for x in match.groups()[2:6]) if match[3] else None
+        span_s = (float(match[7]), float(match[8])) if match[7] else None
         severity, category = _grades()[match[1].lower()], _by_label()[match[2].lower()]
-        made.append(Finding(category, severity, box[0] if box else None, span_s[0] if span_s else None))
+        made.append(Finding(category, severity, box, span_s))  # type: ignore[arg-type]
     return made
 
 

@@ -9,11 +9,16 @@ from mllmqa.data.tasks.several import KEYS
 from mllmqa.data.tasks.truth import Finding
 
 _KEY = rf"([{KEYS}])"
+_ALONE = rf"(?<![{KEYS}] and )(?<![{KEYS}] or )\b"
+"""Before a key: it is not the last of those that a question lists ("Which of A, B and C is best?")."""
 _EXTREME = {
-    which: re.compile(rf"\b{_KEY} is (?:the )?{which}\b|\b{which} one is {_KEY}\b") for which in ("best", "worst")
+    which: re.compile(rf"{_ALONE}{_KEY} is (?:the )?{which}\b|\b{which} one is {_KEY}\b")
+    for which in ("best", "worst")
 }
-_SHOWS = re.compile(rf"\b{_KEY} (?:that )?(?:shows|has) (?!no\b)|\bone that (?:shows|has) [a-z ]+ is {_KEY}\b")
-_ORDER = re.compile(rf"\b[{KEYS}](?:, [{KEYS}])+\b(?!,? (?:and|or)\b|, [{KEYS}]\b)")
+_SHOWS = re.compile(
+    rf"{_ALONE}{_KEY} (?:that )?(?:shows|has) (?!no\b)|\bone that (?:shows|has) [a-z ]+ is {_KEY}\b"
+)
+_ORDER = re.compile(rf"{_ALONE}[{KEYS}](?:, [{KEYS}])+\b(?!,? (?:and|or)\b|, [{KEYS}]\b)")
 _PART = re.compile(rf"\s*{_KEY} (?:has|shows) ")
 
 
@@ -33,7 +38,7 @@ def shown_by(text: str) -> str | None:
 
 
 def ranking(text: str) -> list[str] | None:
-    """Return the keys from best to worst ("B, A, C"); None where a text has no such list, two, or one with a repeat.
+    """Return the keys from best to worst ("B, A, C"); None where a text has no such list, two, or a repeat in it.
 
     A list "from worst to best" is turned round.
     """

@@ -35,9 +35,9 @@ def reason_five(
 ) -> Turn:
     """Reason about the whole: content, each type with places and grades, key distortions, overall view, level.
 
-    The key distortions are those of the greatest sum of severity × extent
-    (:func:`~mllmqa.data.tasks.truth.key_categories`); all of them where several are equal. The overall view says how
-    many kinds there are, the worst grade, and whether any finding covers more of the medium than a *large* part.
+    The key distortions are those of the greatest sum of severity × extent, and all of them where several are equal
+    (:func:`~mllmqa.data.tasks.truth.key_categories`). The overall view says how many kinds there are, the worst
+    grade, and whether any finding covers more of the medium than a *large* part.
 
     Args:
         findings: Of the whole; none: clean. Step 2 has them by category, in the order in which these first come.
