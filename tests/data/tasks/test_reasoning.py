@@ -24,10 +24,14 @@ from tests.data.tasks.labels_made import (
     spans,
 )
 
-captions = st.text(min_size=1).filter(
-    lambda text: text.strip(" .!?;,:") and " ".join(text.split()).rstrip(" .!?;,:")
-)
 HERE = (0.0, 0.0, 0.5, 0.5)
+
+
+def one_line(caption: str) -> str:
+    return " ".join(caption.split()).rstrip(" .!?;,:")
+
+
+captions = st.text(min_size=1).filter(lambda text: one_line(text) != "")
 
 
 def made(given_: list[Finding], word: str, medium: str, rng: np.random.Generator, content: str) -> reasoning.Turn:
@@ -43,7 +47,7 @@ def test_five_steps_say_what_the_labels_say(
     turn = made(given_, word, medium, rng, content)
     said = extract_reasons.five(turn.answer)
     assert said == extract_reasons.Five(
-        content=" ".join(content.split()).rstrip(" .!?;,:"),
+        content=one_line(content),
         findings=[written(one) for group in grouped(given_).values() for one in group],
         clean=not given_,
         key=key_categories(given_, DURATION_S),
@@ -52,9 +56,7 @@ def test_five_steps_say_what_the_labels_say(
     )
     assert extract.level(turn.answer) == word
     assert extract.categories(turn.question) == []
-    assert len(turn.answer.splitlines()) >= 5 and all(
-        step[0].isupper() for step in extract_reasons.steps(turn.answer)[1:]
-    )
+    assert all(step[0].isupper() for step in extract_reasons.steps(turn.answer))
 
 
 @given(findings(1), levels, rngs)
@@ -86,7 +88,7 @@ def test_three_steps_say_what_the_labels_say(
         assert region.position == (box and vocabulary().position(box))  # of the box that the text gives
         assert region.extent == (box and vocabulary().extent(box))
     assert extract.categories(turn.question) == [category]
-    assert ("0 to 1000" in turn.question or "0 to 1000" in turn.question) is any(one.box for one in given_)
+    assert (" to 1000" in turn.question) is any(one.box for one in given_)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,8 @@ def test_positions_are_those_of_the_center(center: tuple[float, float], word: st
     ("box", "word"),
     [
         ((0.2, 0.0, 0.3, 1.0), "small"), ((0.0, 0.0, 0.36, 0.5), "medium"), ((0, 0, 0.7, 0.5), "medium"),
-        ((0, 0, 0.7, 1), "large"), ((0, 0, 0.71, 1), "global"), ((0, 0, 1, 1), "global"), ((0.5, 0.5, 0.5, 0.5), "small"),
+        ((0, 0, 0.7, 1), "large"), ((0, 0, 0.71, 1), "global"), ((0, 0, 1, 1), "global"),
+        ((0.5, 0.5, 0.5, 0.5), "small"),
     ],
 )  # fmt: skip
 def test_extents_are_shares_of_the_area(box: tuple[float, float, float, float], word: str) -> None:
@@ -137,7 +140,7 @@ def test_passages_have_no_position() -> None:
      [Finding("blur", 1, HERE), Finding("noise", 1, HERE)]],
 )  # fmt: skip
 def test_three_steps_need_one_kind_with_places(given_: list[Finding]) -> None:
-    with pytest.raises(DataError, match="reason about|no place"):
+    with pytest.raises(DataError, match=r"reason about|no place"):
         reasoning.reason_three(given_, "image", _rng(0))
 
 

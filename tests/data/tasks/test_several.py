@@ -80,7 +80,7 @@ def test_other_keys_are_refused(keys: str) -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="A, B, C or A, B, C, D"):
         several.best_of(keys, "image", rng) if keys else several.rank(keys, "image", rng)
-    with pytest.raises(DataError, match="each once|one of"):
+    with pytest.raises(DataError, match=r"each once|one of"):
         several.describe_several(dict.fromkeys(keys, ()), keys[:1], "image", rng)
 
 
@@ -96,7 +96,8 @@ def test_a_key_that_is_not_there_is_refused() -> None:
     ("text", "best", "worst"),
     [
         ("A is best, C is worst.", "A", "C"), ("B is the best and D is the best.", None, None), ("D.", "D", "D"),
-        ("A best case.", None, None), ("The best one is C", "C", None), ("E", None, None), ("All are fine.", None, None),
+        ("A best case.", None, None), ("The best one is C", "C", None), ("E", None, None),
+        ("All are fine.", None, None),
     ],
 )  # fmt: skip
 def test_extremes_of_a_free_text(text: str, best: str | None, worst: str | None) -> None:
@@ -122,6 +123,8 @@ def test_rankings_of_a_free_text(text: str, order: list[str] | None) -> None:
         ("A shows blur; C has noise", None),
         ("C", "C"),
         ("None of them", None),
+        ("A is fine, and B shows blur", "B"),
+        ("Which of A or B shows blur?", None),
     ],
 )
 def test_who_shows_it_in_a_free_text(text: str, key: str | None) -> None:

@@ -91,7 +91,8 @@ def test_nonsense_is_refused(bad: tuple[tuple[float, float], tuple[float, float]
 @pytest.mark.parametrize(
     ("severities", "order"),
     [
-        ({"A": 3, "B": 1, "C": 5}, "BAC"), ({"A": 4, "B": 3, "C": 2, "D": 1}, "DCBA"), ({"A": 3, "B": 3, "C": 5}, None),
+        ({"A": 3, "B": 1, "C": 5}, "BAC"), ({"A": 4, "B": 3, "C": 2, "D": 1}, "DCBA"),
+        ({"A": 3, "B": 3, "C": 5}, None),
         ({"A": 3, "B": 2.5, "C": 5}, None), ({"A": 2, "B": 0, "C": 1}, "BCA"), ({"A": 0, "B": 0, "C": 1}, None),
         ({"A": 1}, None), ({}, None),
     ],
