@@ -1,13 +1,15 @@
-"""What labels allow to say about a pair: a pair whose truth is not known gives no question."""
+"""What labels allow to say, of one, of a pair, of several: where the truth is not known, there is no question."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mllmqa import prompts
+from mllmqa.data.tasks.wording import Box, area
 from mllmqa.errors import DataError
 
 Side = Literal["A", "B"]
@@ -26,7 +28,7 @@ class Finding:
 
     category: str
     severity: float
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     span_s: tuple[float, float] | None = None
 
 
@@ -89,6 +91,107 @@ def comparative_word(mos: tuple[float, float], std: tuple[float, float]) -> str:
     if q > -s or q == s == 0:
         return similar
     return better if q > -2 * s else superior
+
+
+def order_by_severity(findings: Mapping[str, Sequence[Finding]], least: float = 1.0) -> tuple[str, ...] | None:
+    """Return the keys of several from best to worst, where severities of one category tell it.
+
+    Every neighbour in the order has to be better by :func:`better_by_severity`: each has at most one finding,
+    all of one category, severities are ``least`` apart, and at most one is clean.
+
+    Returns:
+        None where the order is not known throughout.
+    """
+    order = sorted(findings, key=lambda key: max((one.severity for one in findings[key]), default=0.0))
+    pairs = itertools.pairwise(order)
+    known = len(order) > 1 and all(better_by_severity(findings[a], findings[b], least) == "A" for a, b in pairs)
+    return tuple(order) if known else None
+
+
+def order_by_mos(
+    mos: Mapping[str, float], std: Mapping[str, float] | None, sigmas: float = 1.0
+) -> tuple[str, ...] | None:
+    """Return the keys of several from best to worst, where every gap between neighbours exceeds its spread.
+
+    Args:
+        mos: By key; higher is better.
+        std: Standard deviations by key; None: any gap counts.
+        sigmas: As in :func:`better_by_mos`, for every pair of neighbours.
+
+    Returns:
+        None where the order is not known throughout.
+
+    Raises:
+        DataError: A value is not finite, a deviation negative, or the keys of both differ.
+    """
+    if std is not None and set(std) != set(mos):
+        raise DataError(f"standard deviations of {sorted(std)}", expected=f"of {sorted(mos)}, as the MOS")
+    order = sorted(mos, key=lambda key: -mos[key])
+    sides = [
+        better_by_mos((mos[a], mos[b]), None if std is None else (std[a], std[b]), sigmas)
+        for a, b in itertools.pairwise(order)
+    ]
+    return tuple(order) if sides and all(side == "A" for side in sides) else None
+
+
+def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """Return findings by category; categories in the order in which they first come."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.category, []).append(finding)
+    return groups
+
+
+def only_key_with(category: str, findings: Mapping[str, Sequence[Finding]]) -> str | None:
+    """Return the key of the only one that has a category of distortion; None where none or several have it."""
+    having = [key for key, found in findings.items() if any(one.category == category for one in found)]
+    return having[0] if len(having) == 1 else None
+
+
+def strongest_category(findings: Sequence[Finding]) -> str | None:
+    """Return the category of the highest severity; None where there is none, or several have it."""
+    strongest = max((finding.severity for finding in findings), default=0.0)
+    named = {finding.category for finding in findings if finding.severity == strongest}
+    return named.pop() if len(named) == 1 else None
+
+
+def key_categories(findings: Sequence[Finding], duration_s: float | None = None) -> list[str]:
+    """Return the categories that weigh most: the sum over their findings of severity × extent.
+
+    Extent is the share of the picture in the box times the share of the duration in the span, 1 each where the
+    finding has none. Boxes that overlap count twice. Weights closer than 1e-6 are equal: all of them are key.
+
+    Args:
+        findings: None: no category is key.
+        duration_s: Of the video; needed where a finding has a span.
+
+    Raises:
+        DataError: A span without a duration, or one that is longer.
+    """
+    weights = {
+        category: sum(one.severity * extent(one, duration_s) for one in group)
+        for category, group in grouped(findings).items()
+    }
+    most = max(weights.values(), default=0.0)
+    return [category for category, weight in weights.items() if most - weight < 1e-6]
+
+
+def extent(finding: Finding, duration_s: float | None = None) -> float:
+    """Return the share of the picture and time that a finding covers, 0..1; 1 where it is everywhere.
+
+    Raises:
+        DataError: It has a span, and the duration is not known, or shorter.
+    """
+    share = 1.0 if finding.box is None else area(finding.box)
+    if finding.span_s is None:
+        return share
+    length = finding.span_s[1] - finding.span_s[0]
+    if duration_s is None or not 0 <= length <= duration_s + 0.05:
+        raise DataError(
+            f"a span of {length:g} s in {'an unknown duration' if duration_s is None else f'{duration_s:g} s'}",
+            expected="the duration of the video, as long as the span at least",
+        )
+    return share * length / duration_s if duration_s else share
 
 
 def _gap(mos: tuple[float, float], std: tuple[float, float] | None) -> tuple[float, float]:

@@ -7,50 +7,31 @@ Each takes the labels, what the medium is called (``image`` or ``video``), and a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from mllmqa import prompts
+from mllmqa.data.tasks.phrases import GRID as GRID
+from mllmqa.data.tasks.phrases import LETTERS as LETTERS
+from mllmqa.data.tasks.phrases import Turn as Turn
+from mllmqa.data.tasks.phrases import box_text, capital, graded, one_kind, span_text, turn, where
 from mllmqa.data.tasks.truth import Finding, Side
-from mllmqa.data.tasks.wording import Wording, join, vocabulary, wording
+from mllmqa.data.tasks.wording import join, vocabulary, wording
 from mllmqa.errors import DataError
-
-NUMBERS = ("no", "one", "two", "three", "four")
-GRID = 1000
-"""Boxes are written on a scale of 0 to this, as Qwen2-VL and ViDA do."""
-LETTERS = "ABCDEFGH"
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One question with its answer.
-
-    Attributes:
-        task: ``level``, ``identify``, ``rate``, ``compare``, ``assess``, ``ground``, ``mcq``, ``comparative``.
-        question: What the user asks.
-        answer: What the labels say.
-        wording: Id and version of the file that the words come from, e.g. ``build/identify@1``.
-    """
-
-    task: str
-    question: str
-    answer: str
-    wording: str
 
 
 def level(word: str, medium: str, rng: np.random.Generator, aspect: str = "quality") -> Turn:
     """Rate with a level word."""
     pools = wording("level")
     question = pools.pick("question", rng, medium=medium, aspect=aspect)
-    return _turn("level", question, pools.pick("answer", rng, medium=medium, aspect=aspect, level=word), pools)
+    return turn("level", question, pools.pick("answer", rng, medium=medium, aspect=aspect, level=word), pools)
 
 
 def comparative(word: str, medium: str, rng: np.random.Generator) -> Turn:
     """Compare the second with the first in one word (:func:`~mllmqa.data.tasks.truth.comparative_word`)."""
     pools = wording("comparative")
     question = pools.pick("question", rng, medium=medium)
-    return _turn("comparative", question, pools.pick("answer", rng, medium=medium, word=word), pools)
+    return turn("comparative", question, pools.pick("answer", rng, medium=medium, word=word), pools)
 
 
 def identify(
@@ -65,17 +46,17 @@ def identify(
     numbered, short = bool(findings) and rng.random() < 0.5, rng.random() < 0.5
     pool = f"question{'_numbered' if numbered else ''}{'_reference' if reference else ''}"
     plural = "s" if len(findings) > 1 else ""
-    number = NUMBERS[len(findings)] if len(findings) < len(NUMBERS) else str(len(findings))
+    number = words.number(len(findings))
     question = pools.pick(pool, rng, medium=medium, number=number, plural=plural)
     labels = join([words.label(finding.category) for finding in findings]) if findings else words.clean
     if short:
-        answer = f"{labels[0].upper()}{labels[1:]}"
+        answer = capital(labels)
         question = f"{question} {pools.pick('short', rng)}"
     elif findings:
         answer = pools.pick("answer", rng, medium=medium, labels=labels)
     else:
         answer = pools.pick("answer_clean", rng, medium=medium)
-    return _turn("identify", question, answer, pools)
+    return turn("identify", question, answer, pools)
 
 
 def assess(findings: Sequence[Finding], word: str, medium: str, rng: np.random.Generator) -> Turn:
@@ -84,10 +65,10 @@ def assess(findings: Sequence[Finding], word: str, medium: str, rng: np.random.G
     parts = []
     for index, finding in enumerate(findings):
         pool = "further" if index else "finding"
-        parts.append(pools.pick(pool, rng, **_graded(finding), where=_where(finding)))
+        parts.append(pools.pick(pool, rng, **graded(finding), where=where(finding)))
     parts = parts or [pools.pick("clean", rng)]
     parts.append(pools.pick("conclusion", rng, medium=medium, level=word))
-    return _turn("assess", pools.pick("question", rng, medium=medium), f"{'; '.join(parts)}.", pools)
+    return turn("assess", pools.pick("question", rng, medium=medium), f"{'; '.join(parts)}.", pools)
 
 
 def rate(better: Side, medium: str, rng: np.random.Generator, *, reference: bool = False) -> Turn:
@@ -95,8 +76,8 @@ def rate(better: Side, medium: str, rng: np.random.Generator, *, reference: bool
     pools = wording("rate")
     question = pools.pick("question_reference" if reference else "question", rng, medium=medium)
     if rng.random() < 0.5:
-        return _turn("rate", f"{question} {pools.pick('short', rng)}", better, pools)
-    return _turn("rate", question, pools.pick("answer", rng, better=better), pools)
+        return turn("rate", f"{question} {pools.pick('short', rng)}", better, pools)
+    return turn("rate", question, pools.pick("answer", rng, better=better), pools)
 
 
 def compare(
@@ -108,9 +89,9 @@ def compare(
     for side, findings in (("A", a), ("B", b)):
         if not findings:
             parts.append(pools.pick("clean", rng, side=side))
-        parts += [pools.pick("finding", rng, side=side, **_graded(finding)) for finding in findings]
+        parts += [pools.pick("finding", rng, side=side, **graded(finding)) for finding in findings]
     parts.append(pools.pick("conclusion", rng, better=better))
-    return _turn("compare", pools.pick("question_why", rng, medium=medium), f"{'; '.join(parts)}.", pools)
+    return turn("compare", pools.pick("question_why", rng, medium=medium), f"{'; '.join(parts)}.", pools)
 
 
 def ground(findings: Sequence[Finding], medium: str, rng: np.random.Generator) -> Turn:
@@ -119,16 +100,16 @@ def ground(findings: Sequence[Finding], medium: str, rng: np.random.Generator) -
     Raises:
         DataError: No finding, several categories, or one without a place.
     """
-    if len({finding.category for finding in findings}) != 1:
+    if not one_kind(findings):
         raise DataError(f"{len(findings)} findings to locate", expected="at least one, all of one category")
     pools, label = wording("ground"), vocabulary().label(findings[0].category)
-    boxes = [_box(f.box) for f in findings if f.box is not None]
-    spans = [f"from {f.span_s[0]:.1f} s to {f.span_s[1]:.1f} s" for f in findings if f.span_s is not None]
+    boxes = [box_text(f.box) for f in findings if f.box is not None]
+    spans = [span_text(f.span_s) for f in findings if f.span_s is not None]
     kind, places = ("box", boxes) if boxes else ("span", spans)
     if len(places) != len(findings):
         raise DataError(f"a finding of {label} has no place", expected="a box or a span each")
     question = pools.pick(f"question_{kind}", rng, medium=medium, label=label)
-    return _turn("ground", question, pools.pick(f"answer_{kind}", rng, label=label, places=join(places)), pools)
+    return turn("ground", question, pools.pick(f"answer_{kind}", rng, label=label, places=join(places)), pools)
 
 
 def choice(
@@ -155,7 +136,7 @@ def choice(
     lines = [f"{LETTERS[i]}. {options[k]}" for i, k in enumerate(order)]
     question = pools.pick(f"question_{about}", rng, medium=medium, label=label)
     text = "\n".join([question, *lines, pools.pick("suffix", rng)])
-    return _turn("mcq", text, LETTERS[int(np.flatnonzero(order == 0)[0])], pools)
+    return turn("mcq", text, LETTERS[int(np.flatnonzero(order == 0)[0])], pools)
 
 
 def category_choice(findings: Sequence[Finding], medium: str, rng: np.random.Generator, options: int = 4) -> Turn:
@@ -193,21 +174,3 @@ def yes_no(category: str, present: bool, medium: str, rng: np.random.Generator) 
     """Ask whether a distortion is visible."""
     right, wrong = ("yes", "no") if present else ("no", "yes")
     return choice("yes_no", right, [wrong], medium, rng, vocabulary().label(category))
-
-
-def _graded(finding: Finding) -> dict[str, str]:
-    words = vocabulary()
-    return {"label": words.label(finding.category), "severity": words.grade(finding.severity)}
-
-
-def _where(finding: Finding) -> str:
-    place = f" at {_box(finding.box)}" if finding.box else ""
-    return place + (f" from {finding.span_s[0]:.1f} s to {finding.span_s[1]:.1f} s" if finding.span_s else "")
-
-
-def _box(box: tuple[float, float, float, float]) -> str:
-    return f"({', '.join(str(round(GRID * x)) for x in box)})"
-
-
-def _turn(task: str, question: str, answer: str, pools: Wording) -> Turn:
-    return Turn(task, question, f"{answer[0].upper()}{answer[1:]}", pools.ref)

@@ -15,6 +15,8 @@ from mllmqa import resources
 from mllmqa.errors import DataError, PromptError, UnknownNameError
 
 FOLDER = "build"
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom as shares of width and height, 0..1."""
 
 
 class _Strict(BaseModel):
@@ -55,9 +57,17 @@ class Vocabulary(_Strict):
     """Category of the distortion engine → its name in texts."""
     video_only: frozenset[str]
     """Categories that a still picture cannot have."""
+    temporal: frozenset[str]
+    """Those of ``video_only`` that are about the course of time; the others show in single frames."""
     severities: tuple[str, ...] = Field(min_length=5, max_length=5)
     """Words for the severities 1 … 5."""
     clean: str
+    numbers: tuple[str, ...]
+    """Words for 0, 1, 2 …"""
+    positions: tuple[str, ...] = Field(min_length=9, max_length=9)
+    """Places in a picture, row by row on a grid of 3 × 3."""
+    extents: dict[str, float]
+    """Word → largest share of the picture, rising to 1."""
 
     def possible(self, medium: str) -> list[str]:
         """Return the categories that an ``image`` or a ``video`` can have."""
@@ -84,6 +94,25 @@ class Vocabulary(_Strict):
         if not 1 <= severity <= 5:
             raise DataError(f"severity {severity}", expected="1..5")
         return self.severities[int(np.floor(severity + 0.5)) - 1]
+
+    def number(self, count: int) -> str:
+        """Return the word for a count, or its digits beyond the words."""
+        return self.numbers[count] if count < len(self.numbers) else str(count)
+
+    @property
+    def large(self) -> float:
+        """Share of the picture up to which a distortion is not yet global."""
+        return sorted(self.extents.values())[-2]
+
+    def position(self, box: Box) -> str:
+        """Return where the center of a box lies; on a line between two places it is the middle one."""
+        row, column = (0 if x < 1 / 3 else 1 if x <= 2 / 3 else 2 for x in (_middle(box, 1), _middle(box, 0)))
+        return self.positions[3 * row + column]
+
+    def extent(self, box: Box) -> str:
+        """Return the word for the share of the picture that a box covers."""
+        share = area(box)
+        return next(word for word, most in self.extents.items() if share <= most)
 
 
 _File = TypeVar("_File", Wording, Vocabulary)
@@ -116,6 +145,15 @@ def join(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
+def area(box: Box) -> float:
+    """Return the share of the picture that a box covers, 0..1; exact to 1e-9."""
+    return round(abs(box[2] - box[0]) * abs(box[3] - box[1]), 9)
+
+
+def _middle(box: Box, axis: int) -> float:
+    return (box[axis] + box[axis + 2]) / 2
+
+
 def _read(name: str, kind: type[_File]) -> _File:
     path: Path = resources.folder("prompts") / FOLDER / f"{name}.yaml"
     if not path.is_file():
@@ -130,15 +168,23 @@ def _read(name: str, kind: type[_File]) -> _File:
 
 
 def _fill(block: str, where: str, variables: dict[str, Any]) -> str:
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import TemplateError
 
     try:
-        return str(_environment(SandboxedEnvironment, StrictUndefined).from_string(block).render(variables))
+        return str(_template(block).render(variables))
     except TemplateError as error:
         raise PromptError(f"cannot be rendered: {error}", where=where) from error
 
 
 @cache
-def _environment(kind: Any, undefined: Any) -> Any:
-    return kind(undefined=undefined, autoescape=False)
+def _template(block: str) -> Any:
+    """Compile a block once: that takes longer than filling it."""
+    return _environment().from_string(block)
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)

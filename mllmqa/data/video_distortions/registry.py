@@ -11,7 +11,7 @@ import numpy as np
 from mllmqa.data.video_distortions import appearance, codecs, packet_loss, timing
 from mllmqa.data.video_distortions.clip import EPSILON_S, Applied, Clip, DistortedClip, Span, measure_effect
 from mllmqa.data.video_distortions.severities import TABLE, values
-from mllmqa.errors import DataError
+from mllmqa.errors import DataError, UnknownNameError
 
 Distortion = Callable[[Clip, int, np.random.Generator, Span], DistortedClip]
 STALLS = ("stall", "stall_spinner")
@@ -36,6 +36,19 @@ REGISTRY: dict[str, Distortion] = {
     **{name: partial(_codec, name) for name in TABLE if name.removesuffix("_bitrate") in codecs.ENCODERS},
 }
 NAMES: tuple[str, ...] = tuple(REGISTRY)
+_CATEGORIES = {"frame_drop": "drop", "stall_spinner": "stall"}
+"""Names that differ from their category; codecs are ``compression``, all others are a category of their own."""
+
+
+def category_of_video(name: str) -> str:
+    """Return the category of a distortion of videos, which ``prompts/build/words.yaml`` has a word for.
+
+    Raises:
+        UnknownNameError: No such distortion.
+    """
+    if name not in REGISTRY:
+        raise UnknownNameError(f"no video distortion is called {name!r}", expected="one of " + ", ".join(REGISTRY))
+    return "compression" if name.removesuffix("_bitrate") in codecs.ENCODERS else _CATEGORIES.get(name, name)
 
 
 def apply(

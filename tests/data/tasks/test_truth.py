@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mllmqa import prompts
-from mllmqa.data.tasks.truth import Finding, better_by_mos, better_by_severity, comparative_word
+from mllmqa.data.tasks.truth import (
+    Finding,
+    better_by_mos,
+    better_by_severity,
+    comparative_word,
+    extent,
+    grouped,
+    key_categories,
+    only_key_with,
+    order_by_mos,
+    order_by_severity,
+    strongest_category,
+)
 from mllmqa.errors import DataError
 
 BLUR2, BLUR4, NOISE4 = Finding("blur", 2), Finding("blur", 4), Finding("noise", 4)
@@ -74,3 +86,104 @@ def test_nonsense_is_refused(bad: tuple[tuple[float, float], tuple[float, float]
     for function in (better_by_mos, comparative_word):
         with pytest.raises(DataError, match="finite"):
             function(*bad)
+
+
+@pytest.mark.parametrize(
+    ("severities", "order"),
+    [
+        ({"A": 3, "B": 1, "C": 5}, "BAC"), ({"A": 4, "B": 3, "C": 2, "D": 1}, "DCBA"),
+        ({"A": 3, "B": 3, "C": 5}, None),
+        ({"A": 3, "B": 2.5, "C": 5}, None), ({"A": 2, "B": 0, "C": 1}, "BCA"), ({"A": 0, "B": 0, "C": 1}, None),
+        ({"A": 1}, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_several_are_in_order_where_every_step_is_known(severities: dict[str, float], order: str | None) -> None:
+    found = {key: [Finding("blur", x)] if x else [] for key, x in severities.items()}
+    assert order_by_severity(found) == (tuple(order) if order else None)
+
+
+def test_several_of_other_categories_have_no_order() -> None:
+    assert order_by_severity({"A": [BLUR2], "B": [NOISE4], "C": []}) is None
+    assert order_by_severity({"A": [BLUR2], "B": [BLUR4, NOISE4], "C": []}) is None
+    assert order_by_severity({"A": [BLUR2], "B": [BLUR4], "C": []}, least=2) == ("C", "A", "B")
+    assert order_by_severity({"A": [BLUR2], "B": [BLUR4], "C": []}, least=2.5) is None
+
+
+def test_opinions_order_several_where_every_gap_exceeds_its_spread() -> None:
+    mos = {"A": 2.0, "B": 4.0, "C": 3.0}
+    assert order_by_mos(mos, None) == ("B", "C", "A")
+    assert order_by_mos(mos, dict.fromkeys(mos, 0.6)) == ("B", "C", "A")  # √.72 = .849
+    assert order_by_mos(mos, {"A": 0.6, "B": 0.6, "C": 0.9}) is None
+    assert order_by_mos(mos, dict.fromkeys(mos, 0.6), sigmas=2) is None
+    assert order_by_mos({**mos, "D": 3.0}, None) is None
+    assert order_by_mos({"A": 2.0}, None) is None
+    with pytest.raises(DataError, match="finite"):
+        order_by_mos({**mos, "D": math.nan}, None)
+    with pytest.raises(DataError, match="standard deviations of \\['A'\\]"):
+        order_by_mos(mos, {"A": 1.0})
+
+
+@given(st.lists(st.tuples(st.floats(1, 5), st.floats(0, 1)), min_size=2, max_size=4))
+def test_an_order_holds_for_every_pair(labels: list[tuple[float, float]]) -> None:
+    mos = {"ABCD"[k]: value for k, (value, _) in enumerate(labels)}
+    std = {"ABCD"[k]: value for k, (_, value) in enumerate(labels)}
+    order = order_by_mos(mos, std)
+    for k, better in enumerate(order or ()):
+        for worse in (order or ())[k + 1 :]:
+            assert mos[better] > mos[worse]
+            assert better_by_mos((mos[better], mos[worse]), (std[better], std[worse]), sigmas=0.999) == "A"
+
+
+def test_groups_keep_the_order() -> None:
+    found = [NOISE4, BLUR2, Finding("noise", 1)]
+    assert grouped(found) == {"noise": [NOISE4, Finding("noise", 1)], "blur": [BLUR2]}
+    assert list(grouped(found)) == ["noise", "blur"]
+    assert grouped([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "category"),
+    [
+        ([], None),
+        ([BLUR2], "blur"),
+        ([BLUR4, NOISE4], None),
+        ([BLUR4, BLUR4, BLUR2], "blur"),
+        ([BLUR2, NOISE4], "noise"),
+    ],
+)
+def test_the_strongest_is_one_category(found: list[Finding], category: str | None) -> None:
+    assert strongest_category(found) == category
+
+
+def test_only_one_has_it() -> None:
+    assert only_key_with("blur", {"A": [BLUR2, BLUR4], "B": [NOISE4], "C": []}) == "A"
+    assert only_key_with("blur", {"A": [BLUR2], "B": [BLUR4]}) is None
+    assert only_key_with("blur", {"A": [NOISE4]}) is None
+
+
+QUARTER, HALF = (0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("found", "key"),
+    [
+        ([], []),
+        ([Finding("blur", 2), Finding("noise", 4, QUARTER)], ["blur"]),  # 2 against 1
+        ([Finding("blur", 2), Finding("noise", 5, HALF)], ["noise"]),
+        ([Finding("blur", 2), Finding("noise", 4, HALF)], ["blur", "noise"]),  # equal
+        ([Finding("noise", 3, HALF), Finding("blur", 4, QUARTER), Finding("blur", 4, QUARTER)], ["blur"]),  # sums
+        ([Finding("freeze", 5, span_s=(1, 2)), Finding("blur", 1)], ["blur"]),  # a tenth of 10 s
+        ([Finding("freeze", 5, span_s=(0, 10)), Finding("blur", 4)], ["freeze"]),
+    ],
+)
+def test_key_is_what_weighs_most(found: list[Finding], key: list[str]) -> None:
+    assert key_categories(found, 10.0) == key
+
+
+def test_extent_is_a_share_of_space_and_time() -> None:
+    assert extent(BLUR2) == 1
+    assert extent(Finding("blur", 1, QUARTER)) == 0.25
+    assert extent(Finding("blur", 1, QUARTER, (2, 4)), 8) == 0.0625
+    for duration_s in (None, 1.0):
+        with pytest.raises(DataError, match="a span of 2 s"):
+            extent(Finding("blur", 1, None, (2, 4)), duration_s)

@@ -45,6 +45,13 @@ def test_identify_names_what_is_there_in_order(
     assert extract.categories(turn.question) == []  # the question gives nothing away
 
 
+def test_identify_has_words_for_many() -> None:
+    many = [Finding(category, 2) for category in vocabulary().possible("image")[:6]]
+    asked = [turns.identify(many, "image", np.random.default_rng(seed)).question for seed in range(40)]
+    assert any("six" in question for question in asked)
+    assert not any("6" in question for question in asked)
+
+
 def test_identify_states_the_number_in_half_of_the_questions() -> None:
     two = [Finding("blur", 2), Finding("noise", 4)]
     stated = ["two" in turns.identify(two, "image", np.random.default_rng(seed)).question for seed in range(400)]
