@@ -42,15 +42,13 @@ def build_data(
         str | None, typer.Option(metavar="path=NAME,score=NAME,…", help="Of a table: what holds what.")
     ] = None,
     direction: Annotated[str | None, typer.Option(help="Of a table: mos | dmos.")] = None,
-    limits: Annotated[
-        str | None, typer.Option("--range", metavar="LOW:HIGH", help="Of a table: its scale.")
-    ] = None,
+    limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Of a table: scale.")] = None,
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for rated media.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
 ) -> None:
     """Build a set of samples: questions and answers that were read back and agree with their labels.
 
-    Writes samples.jsonl, media/, left_out.jsonl and build.json to the folder. Exit code 1 if something was left out.
+    Writes samples.jsonl, media/, left_out.jsonl and build.json to the folder. Exit code 1 if anything was left out.
     """
     from mllmqa.cli.app import EXIT_UNSCORED
     from mllmqa.data.build import Order, build, load_recipe
@@ -78,11 +76,10 @@ def _sources(
     texts: list[str], part: str | None, table: tuple[str | None, str | None, str | None], *, media: bool
 ) -> Sources:
     from mllmqa.data.build import Source, open_sources
+    from mllmqa.data.build.sources import part_named
     from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.errors import UsageError
 
-    if part not in (None, "train", "val", "test"):
-        raise UsageError(f"part {part!r}", expected="train | val | test")
     columns, direction, limits = table
     if columns is not None and (direction is None or limits is None):
         raise UsageError("--columns needs --direction and --range: what scores mean is never guessed")
@@ -90,9 +87,8 @@ def _sources(
         raise UsageError("--direction and --range belong to --columns")
     scale = RatingScale.parse(direction, limits) if direction and limits else None
     given = [Source.parse(text) for text in texts]
-    sources = open_sources(
-        given, part=part, columns=Columns.parse(columns) if columns else None, scale=scale, media=media,
-    )  # type: ignore[arg-type]  # fmt: skip
+    named = Columns.parse(columns) if columns else None
+    sources = open_sources(given, part=part_named(part), columns=named, scale=scale, media=media)
     for one in sources.described:
         print(f"mllmqa: {one['path']}: {one['n']} of the kind {one['kind']}", file=sys.stderr)
     return sources
@@ -100,10 +96,8 @@ def _sources(
 
 def _report(built: Built, sources: Sources) -> None:
     for one in sources.findings:
-        print(
-            f"mllmqa: {'wrong' if one.error else 'note'}: {one.count} × {one.kind}: {one.examples[0]}",
-            file=sys.stderr,
-        )
+        head = "wrong" if one.error else "note"
+        print(f"mllmqa: {head}: {one.count} × {one.kind}, first {one.examples[0]}", file=sys.stderr)
     tasks = ", ".join(f"{task} {count}" for task, count in sorted(built.tasks.items()))
     before = f", {built.n_before} of them already there" if built.n_before else ""
     print(f"mllmqa: {built.n} samples{before} ({tasks})", file=sys.stderr)
@@ -116,6 +110,6 @@ def _list() -> None:
 
     for name in recipes():
         recipe = load_recipe(name).recipe
-        options = {key: value for key, value in recipe.options.items()}
+        options = dict(recipe.options)
         needs = ", ".join((*recipe.needs, *(f"{kind} if there" for kind in recipe.uses)))
         print(f"{name:15} {recipe.summary}; from {needs}{f'; {json.dumps(options)}' if options else ''}")

@@ -8,8 +8,9 @@ restart give the same files.
 from __future__ import annotations
 
 from mllmqa.data.build import draw
-from mllmqa.data.build.item import Item, Picture, Video
+from mllmqa.data.build.item import Item
 from mllmqa.data.build.opinions import Rated, quality_level
+from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.build.recipe import Recipe, load_recipe, recipes
 from mllmqa.data.build.run import Built, Order, build
 from mllmqa.data.build.sources import Source, Sources, open_sources

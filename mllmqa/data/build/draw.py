@@ -8,6 +8,7 @@ import numpy as np
 
 from mllmqa.data import distortions
 from mllmqa.data.build.pictures import Picture, Video
+from mllmqa.data.distortions.local import Box
 from mllmqa.data.sample_labels import Distortion, Preference
 from mllmqa.data.tasks.truth import Finding, better_by_severity
 from mllmqa.errors import DataError
@@ -76,9 +77,7 @@ def visible(found: Sequence[Distortion]) -> bool:
     return all(one.category not in NEEDS_REFERENCE or (one.severity or 0) >= VISIBLE_FROM for one in found)
 
 
-def box_in(
-    height: int, width: int, chance: Chance, *, least: float = 0.2, most: float = 0.6
-) -> tuple[int, int, int, int]:
+def box_in(height: int, width: int, chance: Chance, *, least: float = 0.2, most: float = 0.6) -> Box:
     """Draw a box: each side a share of the picture's, at least as long as a distortion needs.
 
     Returns:

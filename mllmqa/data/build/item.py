@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from mllmqa.data import distortions, video_distortions
-from mllmqa.data.build.files import MediaFolder
+from mllmqa.data.build.files import MediaFolder, Role
 from mllmqa.data.build.opinions import Rated, quality_level
 from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.build.recipe import Value
@@ -140,15 +140,9 @@ class Item:
             if not isinstance(picture, Rated)
             for one in picture.distortions
         ]
-        stalls = [
-            stall.model_copy(update={"media": key})
-            for key, picture in zip(keys, shown, strict=True)
-            if isinstance(picture, Video)
-            for stall in picture.stalls
-        ]
         labelled = not any(isinstance(one, Rated) for one in shown)
         labels = Labels(
-            mos=tuple(mos), levels=tuple(levels), preference=preference, stalls=tuple(stalls),
+            mos=tuple(mos), levels=tuple(levels), preference=preference,
             distortions=tuple(found) if labelled else None,
         )  # fmt: skip
         if reference is not None:
@@ -177,7 +171,7 @@ class Item:
     def _medium(self, key: str, one: Stimulus) -> Medium:
         if isinstance(one, Rated):
             return self.folder.linked(key, one.path, one.kind)
-        role = "reference" if key == "ref" else "distorted" if one.distortions else "stimulus"
+        role: Role = "reference" if key == "ref" else "distorted" if one.distortions else "stimulus"
         if isinstance(one, Video):
             return self.folder.video(key, role, one, self.name)
         return self.folder.picture(key, role, one, self.name)

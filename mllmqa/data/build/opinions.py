@@ -58,9 +58,9 @@ class Rated:
             total = sum(row.histogram)
             histogram = Histogram(scores=scores, weights=tuple(count / total for count in row.histogram))
         width = scale.high - scale.low
+        std = None if row.std is None else row.std * width / (scale.std_width or width)
         return Mos(
-            media=key, value=row.score, std=None if row.std is None else row.std * width / (scale.std_width or width),
-            low=scale.low, high=scale.high,
+            media=key, value=row.score, std=std, low=scale.low, high=scale.high,
             direction="higher-better" if scale.direction == "mos" else "lower-better",
             n_ratings=round(row.n) if row.n else None, histogram=histogram,
         )  # fmt: skip
@@ -155,9 +155,9 @@ def of_table(path: Path, columns: Columns, scale: RatingScale, findings: Finding
     from mllmqa.data.media_index import MediaIndex
     from mllmqa.data.rate import rate
     from mllmqa.data.registry import doubts
-    from mllmqa.data.tables import open_table
+    from mllmqa.data.tables import TableForm, open_table
 
-    with open_table(path) as table:
+    with open_table(path, TableForm()) as table:
         rows = list(rate(table, columns, scale, MediaIndex(path.parent, search=True), findings))
     doubts.look(rows, scale, findings, path)
     return [

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from mllmqa.data import distortions, video_distortions
+from mllmqa.data.distortions import Distorted, Pixels
 from mllmqa.data.distortions.local import Box, apply_in
 from mllmqa.data.sample import Split
-from mllmqa.data.sample_labels import Distortion, Stall
+from mllmqa.data.sample_labels import Distortion
 from mllmqa.data.video_distortions import Clip, Step
 from mllmqa.data.video_distortions.clip import EPSILON_S
-from mllmqa.data.video_distortions.registry import STALLS
+from mllmqa.data.video_distortions.lift import Draws
+from mllmqa.data.video_distortions.registry import category_of_video
 from mllmqa.errors import DataError
 
 Chance = np.random.Generator
@@ -34,7 +36,7 @@ class Picture:
         distortions: What was done, in order; ``media`` is set when it becomes part of a sample.
     """
 
-    pixels: distortions.Pixels
+    pixels: Pixels
     path: Path
     part: Split
     distortions: tuple[Distortion, ...] = ()
@@ -51,7 +53,7 @@ class Picture:
         """Return the picture with a distortion inside a box, in pixels."""
         return self._with(apply_in(self.pixels, box, name, severity, chance), name, severity, box)
 
-    def _with(self, done: distortions.Distorted, name: str, severity: float, box: Box | None) -> Picture:
+    def _with(self, done: Distorted, name: str, severity: float, box: Box | None) -> Picture:
         record = Distortion(
             media="A", category=distortions.category_of(name), name=name, severity=float(severity),
             order=len(self.distortions) + 1, parameters=done.parameters, box=box,
@@ -68,14 +70,12 @@ class Video:
         path: Of the pristine clip.
         part: Of the pristine clip.
         distortions: What was done, in order, in the times of this version.
-        stalls: Pauses of playback that were put in: when in the pristine clip, and for how long.
     """
 
     clip: Clip
     path: Path
     part: Split
     distortions: tuple[Distortion, ...] = ()
-    stalls: tuple[Stall, ...] = ()
 
     def distorted(self, steps: Sequence[Step], chance: Chance) -> Video:
         """Return the clip with temporal distortions, losses or codecs, one after the other.
@@ -94,20 +94,17 @@ class Video:
 
     def lifted(self, name: str, severity: int, chance: Chance, within: video_distortions.Span | None) -> Video:
         """Return the clip with a distortion of pictures on every frame of a span; noise is drawn anew each time."""
-        draws: video_distortions.lift.Draws = "independent" if _is_noise(name) else "drifting"
+        draws: Draws = "independent" if _is_noise(name) else "drifting"
         done = video_distortions.lift(
             distortions.apply, self.clip, name, severity, chance, within=within, draws=draws
         )
         return self._with(done)
 
     def _with(self, done: video_distortions.DistortedClip) -> Video:
-        found, stalls = list(self.distortions), list(self.stalls)
+        found = list(self.distortions)
         for one in done.applied:
             found.append(_label(one, done.clip, len(found) + 1))
-            if one.name in STALLS:
-                at, length = one.parameters["at_s"], one.parameters["length_s"]
-                stalls.append(Stall(media="A", start_s=at, duration_s=length))
-        return replace(self, clip=done.clip, distortions=tuple(found), stalls=tuple(stalls))
+        return replace(self, clip=done.clip, distortions=tuple(found))
 
 
 def _label(one: video_distortions.Applied, clip: Clip, order: int) -> Distortion:
@@ -129,6 +126,4 @@ def _is_noise(name: str) -> bool:
 
 
 def _category(name: str) -> str:
-    from mllmqa.data.video_distortions.registry import category_of_video
-
     return category_of_video(name) if name in video_distortions.NAMES else distortions.category_of(name)

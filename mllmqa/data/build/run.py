@@ -170,10 +170,8 @@ class _LeftOut:
     def __init__(self, path: Path, last: int) -> None:
         kept = []
         if path.exists() and last >= 0:
-            whole = (
-                line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1:] == "\n"
-            )
-            kept = [line for line in whole if json.loads(line)["item"] <= last]
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["item"] <= last]
         path.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
 

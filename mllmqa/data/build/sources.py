@@ -78,6 +78,18 @@ def part_of(path: Path) -> Split:
     return "test" if share < TEST_SHARE else "val" if share < TEST_SHARE + VAL_SHARE else "train"
 
 
+def part_named(text: str | None) -> Split | None:
+    """Return a part by its name.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    named: dict[str | None, Split | None] = {"train": "train", "val": "val", "test": "test", None: None}
+    if text in named:
+        return named[text]
+    raise UsageError(f"part {text!r}", expected="train | val | test")
+
+
 def open_sources(
     wanted: Iterable[Source],
     *,

@@ -64,6 +64,8 @@ def check_same(folder: Path, description: dict[str, Any]) -> None:
     for key in dict.fromkeys((*description, *(key for key in found if key != "result"))):
         if found.get(key) != description.get(key):
             raise UsageError(
-                f"was begun with another {key}: {json.dumps(found.get(key))}", where=folder,
-                expected=json.dumps(description.get(key)), hint="use the same sources and options, or another folder",
-            )  # fmt: skip
+                f"was begun with another {key}: {json.dumps(found.get(key))}",
+                where=folder,
+                expected=json.dumps(description.get(key)),
+                hint="use the same sources and options, or another folder",
+            )

@@ -7,6 +7,7 @@ Only the words of the vocabulary count; nothing is guessed. A text that says two
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from mllmqa import prompts
@@ -95,10 +96,15 @@ def sides(text: str) -> dict[Side, list[tuple[str, int]]]:
     return found
 
 
-def level(text: str) -> str | None:
-    """Return the level word behind the last "is", where that ends the sentence."""
-    words = "|".join(prompts.level_scale().words)
-    found = re.findall(rf"\bis ({words})\b\s*[.!]?\s*$", text.strip(), re.IGNORECASE)
+def level(text: str, words: Sequence[str] | None = None) -> str | None:
+    """Return the level word behind the last "is", where that ends the sentence.
+
+    Args:
+        text: What was said.
+        words: Of the scale; None: the five of ``prompts/levels.yaml``.
+    """
+    among = "|".join(map(re.escape, words or prompts.level_scale().words))
+    found = re.findall(rf"\bis ({among})\b\s*[.!]?\s*$", text.strip(), re.IGNORECASE)
     return str(found[-1]).lower() if found else None
 
 

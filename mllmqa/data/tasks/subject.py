@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mllmqa.data.sample import Sample
 from mllmqa.data.sample_labels import Distortion, Level, Preference
-from mllmqa.data.tasks.truth import Finding, Side
+from mllmqa.data.tasks.reasoning import orientation
+from mllmqa.data.tasks.truth import Finding, Side, order_by_mos, order_by_severity
 from mllmqa.errors import DataError
 
 
@@ -54,6 +55,70 @@ def findings(sample: Sample, key: str) -> tuple[Finding, ...]:
         raise _missing(sample, "distortions")
     found = [one for one in sample.labels.distortions if one.media == key]
     return tuple(_finding(sample, one) for one in sorted(found, key=lambda one: one.order or 0))
+
+
+def all_findings(sample: Sample) -> dict[str, tuple[Finding, ...]]:
+    """Return :func:`findings` of each medium that is asked about."""
+    return {key: findings(sample, key) for key in stimuli(sample)}
+
+
+def order(sample: Sample) -> tuple[str, ...]:
+    """Return the media from best to worst, by opinions where all have them, else by their distortions.
+
+    Raises:
+        DataError: Neither tells them all apart.
+    """
+    keys = stimuli(sample)
+    rated = {key: sample.mos_of(key) for key in keys}
+    if all(rated.values()):
+        stds = {key: mos.std / (mos.high - mos.low) for key, mos in rated.items() if mos and mos.std is not None}
+        means = {key: mos.goodness for key, mos in rated.items() if mos}
+        found = order_by_mos(means, stds if len(stds) == len(keys) else None)
+    else:
+        found = order_by_severity(all_findings(sample))
+    if found is None:
+        raise DataError("the order of its media is not known", where=f"sample {sample.id}")
+    return found
+
+
+def score(sample: Sample, key: str) -> tuple[float, float, float]:
+    """Return the opinion score of a medium with the ends of its scale; lower-better scores are turned round.
+
+    Raises:
+        DataError: It is not labelled.
+    """
+    mos = sample.mos_of(key)
+    if mos is None:
+        raise _missing(sample, f"opinion score of {key}")
+    value = mos.value if mos.direction == "higher-better" else mos.low + mos.high - mos.value
+    return value, mos.low, mos.high
+
+
+def stalls(sample: Sample, key: str) -> tuple[list[tuple[float, float]], float]:
+    """Return (start, duration) of the stalls of a clip in seconds, and the length of the clip.
+
+    Raises:
+        DataError: The length is not known.
+    """
+    duration_s = sample.medium(key).duration_s
+    if duration_s is None:
+        raise _missing(sample, f"length of {key}")
+    return [(one.start_s, one.duration_s) for one in sample.labels.stalls if one.media == key], duration_s
+
+
+def content(sample: Sample, key: str) -> str:
+    """Return what a medium shows: its caption, or else its orientation.
+
+    Raises:
+        DataError: Neither a caption nor the size is known.
+    """
+    for caption in sample.labels.captions:
+        if caption.media == key:
+            return caption.text
+    medium = sample.medium(key)
+    if medium.width is None or medium.height is None:
+        raise _missing(sample, f"caption or size of {key}")
+    return orientation(medium.width, medium.height, medium.kind)
 
 
 def level(sample: Sample, key: str, aspect: str = "quality") -> Level:
