@@ -111,5 +111,5 @@ def _list() -> None:
     for name in recipes():
         recipe = load_recipe(name).recipe
         options = dict(recipe.options)
-        needs = ", ".join((*recipe.needs, *(f"{kind} if there" for kind in recipe.uses)))
+        needs = ", ".join((*recipe.needed(recipe.options), *(f"{kind} if there" for kind in recipe.uses)))
         print(f"{name:15} {recipe.summary}; from {needs}{f'; {json.dumps(options)}' if options else ''}")

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mllmqa.data import distortions
+from mllmqa.data import distortions, video_distortions
 from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.distortions.local import Box
 from mllmqa.data.sample_labels import Distortion, Preference
 from mllmqa.data.tasks.truth import Finding, better_by_severity
+from mllmqa.data.video_distortions import Step
 from mllmqa.errors import DataError
 
 Chance = np.random.Generator
@@ -92,3 +93,46 @@ def box_in(height: int, width: int, chance: Chance, *, least: float = 0.2, most:
 
 def _findings(found: Sequence[Distortion]) -> list[Finding]:
     return [Finding(one.category, one.severity or 0.0) for one in found]
+
+
+# ------------------------------------------------------------------ clips
+
+PLACED = ("flicker", "shake", "interlace", "jitter", "frame_drop")
+"""Distortions that fill the span that they are given; the others find a place of their own."""
+TEMPORAL = (*PLACED, "freeze", "stutter", "packet_loss", "bitrate_switch")
+CODECS = ("h264", "hevc", "vp9", "av1")
+
+
+def in_time(pristine: Video, chance: Chance, names: Sequence[str] = TEMPORAL) -> Video:
+    """Return a version with one distortion of time or transmission; those that fill a span get a random one.
+
+    A severity that does not fit into the clip (a freeze that is longer) is lowered until it does.
+
+    Raises:
+        DataError: None fits, or nothing would be seen of it.
+    """
+    name, severity = names[int(chance.integers(len(names)))], int(chance.integers(1, 6))
+    within = video_distortions.random_span(pristine.clip, chance) if name in PLACED else None
+    while True:
+        try:
+            return pristine.distorted([Step(name, severity, within)], chance)
+        except DataError:
+            if severity == 1:
+                raise
+            severity -= 1
+
+
+def in_frames(pristine: Video, chance: Chance, *, in_span: bool = False) -> Video:
+    """Return a version with a distortion of pictures on its frames, or recoded by a codec (one of four).
+
+    Args:
+        pristine: The clip.
+        chance: Generator.
+        in_span: In a random span only.
+    """
+    within = video_distortions.random_span(pristine.clip, chance) if in_span else None
+    severity = int(chance.integers(1, 6))
+    if chance.random() < 0.25:
+        codec = CODECS[int(chance.integers(len(CODECS)))]
+        return pristine.distorted([Step(codec, severity, within)], chance)
+    return pristine.lifted(one_name(chance), severity, chance, within)

@@ -16,15 +16,16 @@ from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.build.recipe import Value
 from mllmqa.data.build.sources import Sources, part_of
 from mllmqa.data.sample import Medium, Sample, Split
-from mllmqa.data.sample_labels import Labels, Level, Mos, Preference
+from mllmqa.data.sample_labels import Distortion, Labels, Level, Mos, Preference
 from mllmqa.data.streams import stream
 from mllmqa.data.tasks.agreement import disagreements
-from mllmqa.data.tasks.compose import told
+from mllmqa.data.tasks.compose import possible, told
 from mllmqa.errors import DataError
 
 T = TypeVar("T")
 Stimulus = Picture | Video | Rated
 KEYS = "ABCDEFGH"
+UNLABELLED = Labels()
 PSEUDO = "pseudo-mos"
 """Aspect and method of scores that full-reference metrics gave: never mixed with opinions."""
 
@@ -121,7 +122,7 @@ class Item:
         """Make a sample: media files, labels, and messages that were read back and agree with the labels.
 
         Args:
-            task: A name of :data:`mllmqa.data.tasks.compose.TASKS`, or several joined by ``+``.
+            task: A name of :data:`mllmqa.data.tasks.makers.TASKS`, or several joined by ``+``.
             shown: The media A, B … that are asked about.
             reference: Shown before them; it is the pristine version.
             levels: Of the media, by their keys.
@@ -131,40 +132,76 @@ class Item:
         Raises:
             DataError: The labels do not allow the task, or the texts do not say what the labels say.
         """
+        labels = Labels(mos=tuple(mos), levels=tuple(levels), preference=preference)
+        return self.asked(self.plain(shown, labels, reference), task)
+
+    def plain(
+        self, shown: Sequence[Stimulus], labels: Labels = UNLABELLED, reference: Picture | Video | None = None
+    ) -> Sample:
+        """Make the next sample without messages; distortions are added to the labels.
+
+        Args:
+            shown: The media A, B … that are asked about.
+            labels: What else is known of them.
+            reference: As in :meth:`sample`.
+        """
         self._made += 1
         keys = KEYS[: len(shown)]
         media = [self._medium(key, one) for key, one in zip(keys, shown, strict=True)]
-        found = [
-            one.model_copy(update={"media": key})
-            for key, picture in zip(keys, shown, strict=True)
-            if not isinstance(picture, Rated)
-            for one in picture.distortions
-        ]
-        labelled = not any(isinstance(one, Rated) for one in shown)
-        labels = Labels(
-            mos=tuple(mos), levels=tuple(levels), preference=preference,
-            distortions=tuple(found) if labelled else None,
-        )  # fmt: skip
         if reference is not None:
             media.insert(0, self._medium("ref", reference))
-        plain = Sample(
+        if not any(isinstance(one, Rated) for one in shown):
+            labels = labels.model_copy(update={"distortions": _distortions(keys, shown)})
+        return Sample(
             id=f"{self.name}-{self._made}", media=tuple(media), labels=labels, split=_part(shown),
             source=_source(shown), licence=_licence(shown),
         )  # fmt: skip
+
+    def asked(self, plain: Sample, task: str) -> Sample:
+        """Give a sample its messages, and read them back.
+
+        Raises:
+            DataError: The labels do not allow the task, or the texts do not say what the labels say.
+        """
         return agreed(told(plain, task, self.seed))
 
-    def judged(self, reference: Picture, picture: Picture, key: str = "A") -> tuple[Mos, Level]:
-        """Return the pseudo opinion score of a distorted picture and the level that it gives.
+    def questions(
+        self, count: int, tasks: Sequence[str], shown: Sequence[Stimulus], labels: Labels = UNLABELLED
+    ) -> list[Sample]:
+        """Make samples about the same media, each with another task: drawn among those that the labels allow.
 
-        Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5.
+        Args:
+            count: At most so many.
+            tasks: To draw from, evenly; a task of several questions is joined by ``+``.
+            shown: The media.
+            labels: What else is known of them.
+        """
+        first = self.plain(shown, labels)
+        allowed = possible(first, tasks)
+        order = self.chance("tasks", first.id).permutation(len(allowed))[:count]
+        plains = [first, *(self.plain(shown, labels) for _ in order[1:])]
+        return [self.asked(one, allowed[int(k)]) for one, k in zip(plains, order, strict=False)]
+
+    def judged(self, reference: Picture | Video, made: Picture | Video, key: str = "A") -> tuple[Mos, Level]:
+        """Return the pseudo opinion score of a distorted version and the level that it gives.
+
+        Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5. Of a video one
+        frame per second is compared, so it says something of what is wrong with pictures, not of motion.
 
         Raises:
             MissingExtraError: piq is not installed.
+            DataError: Durations differ.
         """
-        from mllmqa.data.fullref import PseudoMos, measure
+        from mllmqa.data.fullref import PseudoMos, measure, measure_video
 
         scale = PseudoMos.default()
-        value = scale.score(measure(reference.pixels, picture.pixels, scale.names))
+        if isinstance(reference, Video) and isinstance(made, Video):
+            values = measure_video(reference.clip, made.clip, scale.names, fps=1.0).values
+        elif isinstance(reference, Picture) and isinstance(made, Picture):
+            values = measure(reference.pixels, made.pixels, scale.names)
+        else:
+            raise DataError("a photo and a clip are compared", expected="two of one kind")
+        value = scale.score(values)
         score = Mos(media=key, aspect=PSEUDO, value=value, low=1.0, high=5.0, direction="higher-better")
         return score, quality_level(value, key, PSEUDO)
 
@@ -197,6 +234,15 @@ def _drawn(among: Sequence[T], chance: np.random.Generator, what: str) -> T:
     if not among:
         raise DataError(f"no {what} to draw from")
     return among[int(chance.integers(len(among)))]
+
+
+def _distortions(keys: str, shown: Sequence[Stimulus]) -> tuple[Distortion, ...]:
+    return tuple(
+        one.model_copy(update={"media": key})
+        for key, medium in zip(keys, shown, strict=True)
+        if not isinstance(medium, Rated)
+        for one in medium.distortions
+    )
 
 
 def _part(shown: Sequence[Stimulus]) -> Split | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["photos", "clips", "rated"]
 Value = int | float | str | bool
+Options = Mapping[str, Value]
 KINDS: Mapping[Kind, str] = {
     "photos": "a folder of pristine photos",
     "clips": "a folder of pristine clips",
@@ -35,18 +36,26 @@ class Recipe:
         summary: One line for people.
         item: Makes the samples of one item. It may raise MediaError or DataError: the item is then left out, and
             counted with its reason.
-        needs: Sources without which nothing can be made.
+        needs: Sources without which nothing can be made; a function of the options where they decide.
         uses: Sources that are used where they are there.
         options: Names and defaults of what a user can set with ``key=value``; the type is that of the default.
-        rated_once: One item for each rated medium: a pass over all of them is the whole set.
+        rated_once: One item for each rated medium: a pass over all of them is the whole set. Likewise.
     """
 
     summary: str
     item: Callable[[Item], Sequence[Sample]]
-    needs: tuple[Kind, ...]
+    needs: tuple[Kind, ...] | Callable[[Options], tuple[Kind, ...]]
     uses: tuple[Kind, ...] = ()
     options: Mapping[str, Value] = field(default_factory=dict)
-    rated_once: bool = False
+    rated_once: bool | Callable[[Options], bool] = False
+
+    def needed(self, options: Options) -> tuple[Kind, ...]:
+        """Return the sources that are needed with these options."""
+        return self.needs(options) if callable(self.needs) else self.needs
+
+    def is_one_pass(self, options: Options) -> bool:
+        """Tell whether a pass over the rated media is the whole set with these options."""
+        return self.rated_once(options) if callable(self.rated_once) else self.rated_once
 
     def settings(self, given: Sequence[str]) -> dict[str, Value]:
         """Return all options, those of ``key=value`` texts instead of their defaults.

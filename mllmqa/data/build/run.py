@@ -116,11 +116,11 @@ def build(order: Order, *, workers: int = 1, continued: bool = False) -> Built:
 
 
 def _check(order: Order, loaded: Loaded, workers: int) -> None:
-    for kind in loaded.recipe.needs:
+    for kind in loaded.recipe.needed(order.options):
         if not order.sources.count(kind):
             part = f" of the part {order.part}" if order.part else ""
             raise UsageError(f"{loaded.name} needs {kind}{part}", expected=f"--src {KINDS[kind]}")
-    if order.n is None and not loaded.recipe.rated_once:
+    if order.n is None and not loaded.recipe.is_one_pass(order.options):
         raise UsageError(f"{loaded.name} makes as many samples as are wanted", expected="--n NUMBER")
     if (order.n is not None and order.n < 1) or workers < 1:
         raise UsageError(f"{order.n} samples by {workers} processes", expected="at least 1 of each")

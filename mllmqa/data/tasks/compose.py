@@ -13,6 +13,8 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mllmqa.data.sample import DerivedFrom, Message, Part, Sample
 from mllmqa.data.streams import stream
 from mllmqa.data.tasks.makers import TASKS, Make
@@ -48,6 +50,22 @@ def told(sample: Sample, task: str, seed: int) -> Sample:
     several = (wording("layout").ref,) if len(sample.media) > 1 else ()
     source = DerivedFrom(task=task, prompts=tuple(dict.fromkeys((*used, *several))), seed=seed)
     return sample.model_copy(update={"messages": tuple(messages), "derived_from": source, "task": task})
+
+
+def possible(sample: Sample, tasks: Iterable[str]) -> list[str]:
+    """Return the tasks that the labels of a sample allow, of some, in their order.
+
+    Raises:
+        UnknownNameError: No such task.
+    """
+    found = []
+    for name in tasks:
+        try:
+            told(sample, name, seed=0)
+        except DataError:
+            continue  # the labels do not allow it: that is the answer
+        found.append(name)
+    return found
 
 
 def rebuilt(sample: Sample) -> Sample:
