@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TypeVar
 
 import numpy as np
 
 from mllmqa.data import distortions, video_distortions
-from mllmqa.data.build.files import MediaFolder, Role
+from mllmqa.data.build.files import MediaFolder, Role, printed
 from mllmqa.data.build.opinions import Rated, quality_level
 from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.build.recipe import Value
@@ -90,13 +92,19 @@ class Item:
         return Video(clip, path, part_of(path))
 
     def rated(self) -> Rated:
-        """Return the rated medium of this item: each pass over all of them is in an order of its own."""
+        """Return the rated medium of this item: each pass over all of them is in an order of its own.
+
+        Raises:
+            DataError: There is none.
+        """
         rows = self.sources.rated
+        if not rows:
+            raise DataError("no rated media to draw from")
         turn, place = divmod(self.number, len(rows))
         return rows[_order(self.seed, self.recipe, turn, len(rows))[place]]
 
     def fellow(self, one: Rated, chance: np.random.Generator, tries: int = 64) -> Rated:
-        """Draw another medium of the same data set, part and kind.
+        """Draw another medium of the same data set and part.
 
         Raises:
             DataError: There is none.
@@ -121,7 +129,7 @@ class Item:
         """Make a sample: media files, labels, and messages that were read back and agree with the labels.
 
         Args:
-            task: A name of :data:`mllmqa.data.tasks.compose.TASKS`, or several joined by ``+``.
+            task: A name of :data:`mllmqa.data.tasks.makers.TASKS`, or several joined by ``+``.
             shown: The media A, B … that are asked about.
             reference: Shown before them; it is the pristine version.
             levels: Of the media, by their keys.
@@ -129,9 +137,12 @@ class Item:
             preference: Among the media.
 
         Raises:
+            MediaError: A medium that stays where it is cannot be used.
             DataError: The labels do not allow the task, or the texts do not say what the labels say.
         """
         self._made += 1
+        if not 1 <= len(shown) <= len(KEYS):
+            raise DataError(f"{len(shown)} media are asked about", expected=f"1 to {len(KEYS)}")
         keys = KEYS[: len(shown)]
         media = [self._medium(key, one) for key, one in zip(keys, shown, strict=True)]
         found = [
@@ -156,7 +167,8 @@ class Item:
     def judged(self, reference: Picture, picture: Picture, key: str = "A") -> tuple[Mos, Level]:
         """Return the pseudo opinion score of a distorted picture and the level that it gives.
 
-        Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5.
+        Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`, in one thread: their last digits
+        depend on the number of threads. A clean copy gets 5.
 
         Raises:
             MissingExtraError: piq is not installed.
@@ -164,7 +176,8 @@ class Item:
         from mllmqa.data.fullref import PseudoMos, measure
 
         scale = PseudoMos.default()
-        value = scale.score(measure(reference.pixels, picture.pixels, scale.names))
+        with _one_thread():
+            value = scale.score(measure(reference.pixels, picture.pixels, scale.names))
         score = Mos(media=key, aspect=PSEUDO, value=value, low=1.0, high=5.0, direction="higher-better")
         return score, quality_level(value, key, PSEUDO)
 
@@ -188,6 +201,22 @@ def agreed(sample: Sample) -> Sample:
     return sample
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread, where it is installed; what the caller had set comes back."""
+    if not find_spec("torch"):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @lru_cache(maxsize=2)
 def _order(seed: int, recipe: str, turn: int, count: int) -> list[int]:
     return [int(k) for k in stream(seed, recipe, "pass", str(turn)).permutation(count)]
@@ -205,7 +234,7 @@ def _part(shown: Sequence[Stimulus]) -> Split | None:
 
 
 def _source(shown: Sequence[Stimulus]) -> str:
-    names = dict.fromkeys(one.source if isinstance(one, Rated) else one.path.name for one in shown)
+    names = dict.fromkeys(one.source if isinstance(one, Rated) else printed(one.path.name) for one in shown)
     return ", ".join(names)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,10 @@ def _typed(key: str, value: str, default: Value) -> Value:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[value.lower()]
-        return type(default)(value)
+        made = type(default)(value)
+        if isinstance(made, float) and not math.isfinite(made):
+            raise ValueError(value)
+        return made
     except (ValueError, KeyError) as error:
         kind = "true or false" if isinstance(default, bool) else f"a value like {default!r}"
         raise UsageError(f"option {key}={value}", expected=kind) from error

@@ -91,7 +91,8 @@ def _ground(sample: Sample, chance: Chance) -> Turn:
 
 
 def _mcq_category(sample: Sample, chance: Chance) -> Turn:
-    return turns.category_choice(_of_one_kind(sample), subject.kind(sample), chance)
+    strongest = max(_of_one_kind(sample), key=lambda one: one.severity)
+    return turns.category_choice([strongest], subject.kind(sample), chance)
 
 
 def _mcq_severity(sample: Sample, chance: Chance) -> Turn:
@@ -99,7 +100,9 @@ def _mcq_severity(sample: Sample, chance: Chance) -> Turn:
 
 
 def _mcq_level(sample: Sample, chance: Chance) -> Turn:
-    return turns.level_choice(subject.level(sample, subject.the_one(sample)).word, subject.kind(sample), chance)
+    label = subject.level(sample, subject.the_one(sample))
+    others = [word for word in label.scale if word != label.word]
+    return turns.choice("level", label.word, others, subject.kind(sample), chance)
 
 
 def _mcq_yes_no(sample: Sample, chance: Chance) -> Turn:
