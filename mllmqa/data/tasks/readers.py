@@ -120,7 +120,9 @@ def _reason_five(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     yield from same("clean", said.clean, not found)
     yield from same("key", said.key, key_categories(found, sample.medium(key).duration_s))
     yield from same("kinds", said.kinds or 0, len(groups))
-    overall, conclusion = extract_reasons.steps(answer)[3:]
+    _, types, _, overall, conclusion = extract_reasons.steps(answer)
+    by_kind = [extract.categories(part) for part in types.split(";")]
+    yield from same("distortions by kind", by_kind, [[name] for name in groups] or [[]])
     worst = max((one.severity for one in as_written(found)), default=None)
     yield from same("worst", extract_reasons.worst(overall), worst)
     yield from _level(sample, question, conclusion)
@@ -196,6 +198,8 @@ def _compare(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     for key, said in extract.sides(answer).items():
         found = as_written(subject.findings(sample, key))
         yield from same(f"distortions of {key}", said, [(one.category, int(one.severity)) for one in found])
+    clean = [key for key, found in subject.all_findings(sample).items() if not found]
+    yield from same("clean", extract.clean_sides(answer), clean)
 
 
 def _comparative(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
