@@ -166,6 +166,10 @@ class _Maker:
             return Outcome(number, reason=flaw.code, message=error_line(flaw))
         except MllmqaError as error:
             return Outcome(number, fault=error_line(error))
+        except OSError as error:
+            where, hint = error.filename or self.order.folder, "put it right, and go on with --resume"
+            disk = UsageError(f"cannot be read or written: {error.strerror or error}", where=where, hint=hint)
+            return Outcome(number, fault=error_line(disk))
         except Exception as error:  # noqa: BLE001 - a user's own recipe: whatever it raises is told in one line
             return Outcome(number, fault=error_line(_fault(error, self.loaded, number)))
         return Outcome(number, samples)

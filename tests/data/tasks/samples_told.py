@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from mllmqa import prompts
 from mllmqa.data.sample import Medium, Message, Part, Sample
 from mllmqa.data.sample_labels import Caption, Distortion, Labels, Level, Mos, Preference, Stall
-from mllmqa.data.tasks.makers import TASKS
 from mllmqa.data.tasks.wording import vocabulary
 
 DURATION_S = 60.0

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mllmqa.data.sample import Message, Part, Sample
+from mllmqa.data.sample import Sample
 from mllmqa.data.tasks.agreement import disagreements
 from mllmqa.data.tasks.compose import told
 from mllmqa.data.tasks.makers import TASKS
 from mllmqa.data.tasks.readers import CHECKS
 from mllmqa.errors import DataError
-from tests.data.tasks.samples_told import CHANGES, SAID, alone, answered, pair, samples_for, tampered
+from tests.data.tasks.samples_told import CHANGES, SAID, answered, samples_for, tampered
 
 each_task = pytest.mark.parametrize("task", TASKS)
 seeds = st.integers(0, 2**31)
