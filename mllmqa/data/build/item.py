@@ -75,7 +75,10 @@ class Item:
             DataError: It is smaller than that.
         """
         path = _drawn(self.sources.photos, chance, "photos")
-        pixels = distortions.to_short_side(self.folder.decoded(path), self.number_of("short_px"))
+        try:
+            pixels = distortions.to_short_side(self.folder.decoded(path), self.number_of("short_px"))
+        except DataError as error:
+            raise DataError(error.what, where=printed(path), expected=error.expected, hint=error.hint) from error
         return Picture(pixels, path, part_of(path))
 
     def video(self, chance: np.random.Generator, seconds: float) -> Video:

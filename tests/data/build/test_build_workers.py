@@ -108,7 +108,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "media").touch()  # no folder can be made there
     with pytest.raises(
-        UsageError, match="out/media/pristine: cannot be read or written: .*; put it right, and go on"
+        UsageError, match=r"out/media/pristine: cannot be read or written: .*; put it right, and go on"
     ):
         build(wanted)
 
