@@ -175,3 +175,11 @@ def test_scores_that_are_better_when_lower_are_turned() -> None:
         turn = made("score", sample(mos=(dmos,)), seed)
         assert extract.number(turn.answer) == 80.0
         assert extract.scale(turn.question) == (0.0, 100.0)
+
+
+def test_a_category_is_named_once_however_many_regions_it_has() -> None:
+    found = (BLUR, NOISE, BLUR.model_copy(update={"box": (64, 64, 128, 128), "order": 3}))
+    for seed in range(20):
+        turn = made("identify", sample(distortions=found), seed)
+        assert turn.answer.lower().count("blur") == turn.answer.lower().count("noise") == 1
+        assert "three" not in turn.question
