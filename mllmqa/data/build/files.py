@@ -21,6 +21,8 @@ from mllmqa.errors import DataError
 Role = Literal["stimulus", "reference", "distorted"]
 PER_FOLDER = 1000
 CACHED_PHOTOS = 8
+LOOKED_AT = 20_000
+"""Media with opinions that are remembered: later passes do not decode them again."""
 LONGEST_STEM = 80
 """Letters that are kept of the name of a photo: file systems take 255 bytes."""
 PRISTINE = Path("media", "pristine")
@@ -43,6 +45,7 @@ class MediaFolder:
         self.root = root
         self._written: dict[int, tuple[object, Medium]] = {}
         self._decode = lru_cache(maxsize=CACHED_PHOTOS)(_decoded)
+        self._look = lru_cache(maxsize=LOOKED_AT)(_looked_at)
         self._time = lru_cache(maxsize=1024)(_duration_s)
 
     def decoded(self, path: Path) -> Pixels:
@@ -103,14 +106,12 @@ class MediaFolder:
         Args:
             key: Of the medium.
             path: Of its file.
-            kind: What it is, without a look at the file; None: the file is opened and described.
+            kind: What it is, without a look at the file; None: the file is opened, pictures decoded.
 
         Raises:
             MediaError: It cannot be used.
             DataError: A sample cannot name it: its path is not UTF-8.
         """
-        from mllmqa.media import open_media
-
         relative = Path(os.path.relpath(path.resolve(), self.root.resolve())).as_posix()
         if not _is_text(relative):
             hint = "rename the file, or the folder that it is in"
@@ -119,11 +120,7 @@ class MediaFolder:
             )
         if kind is not None:
             return Medium(key=key, kind=kind, path=relative)
-        info = open_media(path).info
-        return Medium(
-            key=key, kind=info.kind, path=relative, width=info.width, height=info.height, sha256=info.sha256,
-            duration_s=info.duration_s,
-        )  # fmt: skip
+        return self._look(path).model_copy(update={"key": key, "path": relative})
 
     def next_item(self) -> None:
         """Forget which objects were written: those of an item are not seen again."""
@@ -198,6 +195,20 @@ def _paths(line: bytes) -> Collection[str]:
 def _plain(stem: str) -> str:
     """Return a file name that every system and format takes."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in stem)
+
+
+def _looked_at(path: Path) -> Medium:
+    """Describe a medium; a picture is decoded, as one that was cut off has a whole head."""
+    from mllmqa.media import decode_image, open_media
+
+    media = open_media(path)
+    info = media.info
+    if info.kind == "image":
+        decode_image(media)
+    return Medium(
+        key="A", kind=info.kind, width=info.width, height=info.height, sha256=info.sha256,
+        duration_s=info.duration_s,
+    )  # fmt: skip
 
 
 def _decoded(path: Path) -> Pixels:

@@ -185,6 +185,9 @@ def _rated(
                 "a table of one's own needs --columns, --direction and --range", where=source.path,
                 hint="what scores mean is never guessed",
             )  # fmt: skip
+        if not media:
+            what = "labels are enough for data sets of `mllmqa data ls` only: what a table's files are, they tell"
+            raise UsageError(what, where=source.path, hint="leave out --labels-only")
         return of_table(source.path, columns, scale, findings)
     if source.kind not in data_sets():
         known = ", ".join((*get_args(Kind), "a name of `mllmqa data ls`"))

@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -93,20 +94,19 @@ def outcomes(order: Order, first: int, items: int | None, workers: int) -> Gener
         yield from map(_Maker(order).make, numbers)
         return
     context, number = multiprocessing.get_context("spawn"), first
+    waiting: deque[Future[Outcome]] = deque()
     try:
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(order,)) as pool:
-            waiting: deque[Future[Outcome]] = deque()
-            try:
-                with _no_interrupt():  # processes that are being started would show a traceback
-                    _fill(pool, waiting, numbers, AHEAD * workers)
-                while waiting:
-                    outcome = waiting.popleft().result()
-                    number = outcome.number + 1
-                    yield outcome
-                    _fill(pool, waiting, numbers, AHEAD * workers)
-            finally:
-                for future in waiting:
-                    future.cancel()
+        with ExitStack() as ends:
+            with _no_interrupt():  # processes that are being started would show a traceback
+                pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(order,))
+                ends.enter_context(pool)
+                ends.callback(_cancel, waiting)
+                _fill(pool, waiting, numbers, AHEAD * workers)
+            while waiting:
+                outcome = waiting.popleft().result()
+                number = outcome.number + 1
+                yield outcome
+                _fill(pool, waiting, numbers, AHEAD * workers)
     except BrokenProcessPool as error:
         last = number + AHEAD * workers - 1
         raise MllmqaError(
@@ -120,12 +120,18 @@ def _fill(pool: ProcessPoolExecutor, waiting: deque[Future[Outcome]], numbers: I
         waiting.append(pool.submit(_make, number))
 
 
+def _cancel(waiting: deque[Future[Outcome]]) -> None:
+    for future in waiting:
+        future.cancel()
+
+
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
     """Hold Ctrl-C back for a moment, here and for good in processes that are started meanwhile."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # first: it lets signals through when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -60,6 +60,23 @@ RECIPE = Recipe("One clean photo", item, ("photos",), options={"short_px": 48})
 """
 
 
+CLIPS = """
+from mllmqa.data.build import Item, Recipe
+from mllmqa.data.video_distortions import Step
+
+
+def item(made: Item):
+    chance = made.chance("plan")
+    pristine = made.video(chance, 1.5)
+    worse = pristine.distorted([Step("flicker", int(chance.integers(3, 6)), (0.2, 1.0))], chance)
+    noisy = worse.lifted("noise_impulse", 3, chance, None)
+    return [made.sample("identify", noisy, reference=pristine), made.sample("ground", worse)]
+
+
+RECIPE = Recipe("Flicker and noise", item, ("clips",), options={"short_px": 48})
+"""
+
+
 def photos(folder: Path, count: int = 6, *, width: int = 80, height: int = 60, start: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(start, start + count):

@@ -126,6 +126,16 @@ def test_linked_media_stay_where_they_are(tmp_path: Path) -> None:
     assert folder.linked("A", Path(os.path.relpath(source)), None).path == "../../photos/photo 00.png"
 
 
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_a_picture_that_was_cut_off_is_found(ending: str, tmp_path: Path) -> None:
+    """Its head says all that a sample records, so it has to be decoded."""
+    path = tmp_path / f"cut{ending}"
+    Image.fromarray(photo_pixels(64, 48)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(MediaError, match=f"cut.{ending[1:]}"):
+        MediaFolder(tmp_path / "set").linked("A", path, None)
+
+
 def test_linked_media_that_are_not_looked_at_have_no_size(tmp_path: Path) -> None:
     made = MediaFolder(tmp_path / "set").linked("A", tmp_path / "gone.png", "image")
     assert (made.path, made.width, made.sha256) == ("../gone.png", None, None)

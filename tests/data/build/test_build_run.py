@@ -19,11 +19,14 @@ from mllmqa.data.build import Order, Source, build
 from mllmqa.data.build.run import FRUITLESS
 from mllmqa.data.tasks.agreement import disagreements
 from mllmqa.data.tasks.compose import rebuilt
+from mllmqa.data.video_distortions import read_clip
 from mllmqa.errors import DataError, UsageError
 from tests.data.build.built_here import (
+    CLIPS,
     COLUMNS,
     MOS,
     ONE,
+    clips,
     left_out,
     media,
     order,
@@ -69,6 +72,20 @@ def test_a_set_is_whole_and_true(made: tuple[Order, dict[str, bytes]]) -> None:
     assert media(whole.folder) == shown(whole.folder)  # none missing, none left over
     told = json.loads(files["build.json"])
     assert told["result"]["n"] == N and told["result"]["left_out"] == {"data": len(gone)}
+
+
+def test_clips_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    source = Source("clips", clips(tmp_path / "clips"))
+    wanted = order(recipe(tmp_path, CLIPS), tmp_path / "one", [source], 6)
+    build(wanted)
+    build(replace(wanted, folder=tmp_path / "two"), workers=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    found = samples(tmp_path / "one")
+    assert {medium.kind for sample in found for medium in sample.media} == {"video"}
+    assert all(disagreements(sample) == [] for sample in found)
+    for path in sorted(shown(tmp_path / "one")):
+        assert len(read_clip(tmp_path / "one" / path).frames_THWC) > 1
+    assert media(tmp_path / "one") == shown(tmp_path / "one")
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -169,6 +169,12 @@ def test_sources_that_are_none_are_refused(source: tuple[str, str], message: str
         open_sources([Source(source[0], tmp_path / source[1])])
 
 
+def test_the_files_of_a_table_are_looked_at(tmp_path: Path) -> None:
+    rated = table(tmp_path / "t", [("a.png", 3)])
+    with pytest.raises(UsageError, match=r"labels are enough for data sets of `mllmqa data ls` only: .*leave out"):
+        open_sources([Source("rated", rated)], columns=COLUMNS, scale=MOS, media=False)
+
+
 def test_the_description_tells_other_files_sizes_and_labels_apart(tmp_path: Path) -> None:
     def digest(kind: str, path: Path, scale: RatingScale = MOS) -> str:
         (one,) = open_sources([Source(kind, path)], columns=COLUMNS, scale=scale).described
