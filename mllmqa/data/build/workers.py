@@ -127,16 +127,25 @@ def _cancel(waiting: deque[Future[Outcome]]) -> None:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment, here and for good in processes that are started meanwhile."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Hold Ctrl-C back for a moment, here and for good in processes that are started meanwhile.
+
+    Two things are needed: processes inherit what this thread blocks, and Python runs its handler here whichever
+    thread the signal came to.
+    """
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
     resource_tracker.ensure_running()  # first: it lets signals through when it starts
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 # ------------------------------------------------------------------ inside a process

@@ -174,7 +174,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(workers: int, when: int, tmp_pat
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130, err
-    assert err.decode().splitlines()[1:] == ["mllmqa: interrupted"]
+    assert err.decode().splitlines()[1:] == ["mllmqa: interrupted"], err.decode()
     n = lines(out / "samples.jsonl.partial") + 2
     source = Source("photos", tmp_path / "in")
     build(order(tmp_path / "many.py", out, [source], n), continued=True)
