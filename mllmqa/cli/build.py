@@ -87,6 +87,8 @@ def _sources(
         raise UsageError("--direction and --range belong to --columns")
     scale = RatingScale.parse(direction, limits) if direction and limits else None
     given = [Source.parse(text) for text in texts]
+    if columns is not None and all(one.kind != "rated" for one in given):
+        raise UsageError("--columns belongs to a source rated=TABLE, and there is none")
     named = Columns.parse(columns) if columns else None
     sources = open_sources(given, part=part_named(part), columns=named, scale=scale, media=media)
     for one in sources.described:
@@ -100,7 +102,7 @@ def _report(built: Built, sources: Sources) -> None:
         print(f"mllmqa: {head}: {one.count} × {one.kind}, first {one.examples[0]}", file=sys.stderr)
     tasks = ", ".join(f"{task} {count}" for task, count in sorted(built.tasks.items()))
     before = f", {built.n_before} of them already there" if built.n_before else ""
-    print(f"mllmqa: {built.n} samples{before} ({tasks})", file=sys.stderr)
+    print(f"mllmqa: {built.n} samples{before}{f' ({tasks})' if tasks else ''}", file=sys.stderr)
     for reason, count in sorted(built.left_out.items()):
         print(f"mllmqa: {count} items left out: {reason}; see left_out.jsonl", file=sys.stderr)
 

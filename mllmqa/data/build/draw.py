@@ -85,7 +85,8 @@ def box_in(height: int, width: int, chance: Chance, *, least: float = 0.2, most:
         x0, y0, x1, y1 in pixels.
     """
     w, h = (
-        max(round(float(chance.uniform(least, most)) * side), distortions.SMALLEST_PX) for side in (width, height)
+        min(max(round(float(chance.uniform(least, most)) * side), distortions.SMALLEST_PX), side)
+        for side in (width, height)
     )
     x0, y0 = int(chance.integers(0, width - w + 1)), int(chance.integers(0, height - h + 1))
     return (x0, y0, x0 + w, y0 + h)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TypeVar
 
 import numpy as np
 
 from mllmqa.data import distortions, video_distortions
-from mllmqa.data.build.files import MediaFolder, Role
+from mllmqa.data.build.files import MediaFolder, Role, printed
 from mllmqa.data.build.opinions import Rated, quality_level
 from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.build.recipe import Value
@@ -74,7 +76,10 @@ class Item:
             DataError: It is smaller than that.
         """
         path = _drawn(self.sources.photos, chance, "photos")
-        pixels = distortions.to_short_side(self.folder.decoded(path), self.number_of("short_px"))
+        try:
+            pixels = distortions.to_short_side(self.folder.decoded(path), self.number_of("short_px"))
+        except DataError as error:
+            raise DataError(error.what, where=printed(path), expected=error.expected, hint=error.hint) from error
         return Picture(pixels, path, part_of(path))
 
     def video(self, chance: np.random.Generator, seconds: float) -> Video:
@@ -91,13 +96,19 @@ class Item:
         return Video(clip, path, part_of(path))
 
     def rated(self) -> Rated:
-        """Return the rated medium of this item: each pass over all of them is in an order of its own."""
+        """Return the rated medium of this item: each pass over all of them is in an order of its own.
+
+        Raises:
+            DataError: There is none.
+        """
         rows = self.sources.rated
+        if not rows:
+            raise DataError("no rated media to draw from")
         turn, place = divmod(self.number, len(rows))
         return rows[_order(self.seed, self.recipe, turn, len(rows))[place]]
 
     def fellow(self, one: Rated, chance: np.random.Generator, tries: int = 64) -> Rated:
-        """Draw another medium of the same data set, part and kind.
+        """Draw another medium of the same data set and part.
 
         Raises:
             DataError: There is none.
@@ -130,6 +141,7 @@ class Item:
             preference: Among the media.
 
         Raises:
+            MediaError: A medium that stays where it is cannot be used.
             DataError: The labels do not allow the task, or the texts do not say what the labels say.
         """
         labels = Labels(mos=tuple(mos), levels=tuple(levels), preference=preference)
@@ -145,13 +157,16 @@ class Item:
             labels: What else is known of them.
             reference: As in :meth:`sample`.
         """
+        if not 1 <= len(shown) <= len(KEYS):
+            raise DataError(f"{len(shown)} media are asked about", expected=f"1 to {len(KEYS)}")
         self._made += 1
         keys = KEYS[: len(shown)]
         media = [self._medium(key, one) for key, one in zip(keys, shown, strict=True)]
         if reference is not None:
             media.insert(0, self._medium("ref", reference))
         if not any(isinstance(one, Rated) for one in shown):
-            labels = labels.model_copy(update={"distortions": _distortions(keys, shown)})
+            known = {name: getattr(labels, name) for name in Labels.model_fields}
+            labels = Labels(**{**known, "distortions": _distortions(keys, shown)})
         return Sample(
             id=f"{self.name}-{self._made}", media=tuple(media), labels=labels, split=_part(shown),
             source=_source(shown), licence=_licence(shown),
@@ -186,7 +201,8 @@ class Item:
         """Return the pseudo opinion score of a distorted version and the level that it gives.
 
         Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5. Of a video one
-        frame per second is compared, so it says something of what is wrong with pictures, not of motion.
+        frame per second is compared, so it says something of what is wrong with pictures, not of motion. In one
+        thread: last digits depend on the number of threads.
 
         Raises:
             MissingExtraError: piq is not installed.
@@ -195,12 +211,13 @@ class Item:
         from mllmqa.data.fullref import PseudoMos, measure, measure_video
 
         scale = PseudoMos.default()
-        if isinstance(reference, Video) and isinstance(made, Video):
-            values = measure_video(reference.clip, made.clip, scale.names, fps=1.0).values
-        elif isinstance(reference, Picture) and isinstance(made, Picture):
-            values = measure(reference.pixels, made.pixels, scale.names)
-        else:
-            raise DataError("a photo and a clip are compared", expected="two of one kind")
+        with _one_thread():
+            if isinstance(reference, Video) and isinstance(made, Video):
+                values = measure_video(reference.clip, made.clip, scale.names, fps=1.0).values
+            elif isinstance(reference, Picture) and isinstance(made, Picture):
+                values = measure(reference.pixels, made.pixels, scale.names)
+            else:
+                raise DataError("a photo and a clip are compared", expected="two of one kind")
         value = scale.score(values)
         score = Mos(media=key, aspect=PSEUDO, value=value, low=1.0, high=5.0, direction="higher-better")
         return score, quality_level(value, key, PSEUDO)
@@ -223,6 +240,22 @@ def agreed(sample: Sample) -> Sample:
     for flaw in disagreements(sample):
         raise flaw.error(f"sample {sample.id}")
     return sample
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread, where it is installed; what the caller had set comes back."""
+    if not find_spec("torch"):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=2)
@@ -251,7 +284,7 @@ def _part(shown: Sequence[Stimulus]) -> Split | None:
 
 
 def _source(shown: Sequence[Stimulus]) -> str:
-    names = dict.fromkeys(one.source if isinstance(one, Rated) else one.path.name for one in shown)
+    names = dict.fromkeys(one.source if isinstance(one, Rated) else printed(one.path.name) for one in shown)
     return ", ".join(names)
 
 

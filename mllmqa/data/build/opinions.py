@@ -52,7 +52,7 @@ class Rated:
         """Return the opinion score as a label, on the scale and in the direction of the data set."""
         row, scale = self.rating, self.scale
         histogram = None
-        if row.histogram:
+        if row.histogram and sum(row.histogram):
             step = (scale.high - scale.low) / (len(row.histogram) - 1)
             scores = tuple(scale.low + k * step for k in range(len(row.histogram)))
             total = sum(row.histogram)
@@ -62,7 +62,7 @@ class Rated:
         return Mos(
             media=key, value=row.score, std=std, low=scale.low, high=scale.high,
             direction="higher-better" if scale.direction == "mos" else "lower-better",
-            n_ratings=round(row.n) if row.n else None, histogram=histogram,
+            n_ratings=round(row.n or 0) or None, histogram=histogram,
         )  # fmt: skip
 
     def level(self, key: str, variant: Variant | None = None, words: str = "levels") -> Level:
@@ -166,5 +166,7 @@ def of_table(path: Path, columns: Columns, scale: RatingScale, findings: Finding
 
 
 def _usable(row: Rating, scale: RatingScale, *, media: bool) -> bool:
-    """Tell whether a row has a medium and a score on the scale; where not, the reader has counted it."""
-    return (not media or row.path.is_file()) and scale.low <= row.score <= scale.high
+    """Tell whether a row has a medium, and numbers that can be; where not, the reader has counted it."""
+    width = scale.std_width or scale.high - scale.low
+    numbers = (row.std is None or 0 <= row.std <= width, (row.n or 0) >= 0, min(row.histogram or (0,)) >= 0)
+    return (not media or row.path.is_file()) and scale.low <= row.score <= scale.high and all(numbers)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Literal
 
 from mllmqa import resources
@@ -79,7 +82,10 @@ def _typed(key: str, value: str, default: Value) -> Value:
     try:
         if isinstance(default, bool):
             return {"true": True, "false": False}[value.lower()]
-        return type(default)(value)
+        made = type(default)(value)
+        if isinstance(made, float) and not math.isfinite(made):
+            raise ValueError(value)
+        return made
     except (ValueError, KeyError) as error:
         kind = "true or false" if isinstance(default, bool) else f"a value like {default!r}"
         raise UsageError(f"option {key}={value}", expected=kind) from error
@@ -111,6 +117,13 @@ def _is_recipe(path: Path) -> bool:
     return "\nRECIPE = " in path.read_text(encoding="utf-8")
 
 
+class _AsItIs(SourceFileLoader):
+    """Runs the text that is there now: byte code of another one may have its time and size."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load_recipe(name: str) -> Loaded:
     """Load a recipe by its name, or from a Python file that the user names.
 
@@ -124,7 +137,7 @@ def load_recipe(name: str) -> Loaded:
             f"no recipe {name!r}", expected=" | ".join(recipes()), hint="or give the path of a .py file"
         )
     module_name = f"mllmqa_recipe_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_AsItIs(module_name, str(path)))
     if spec is None or spec.loader is None:
         raise UsageError("is not a Python file", where=path)
     module = importlib.util.module_from_spec(spec)
@@ -133,7 +146,7 @@ def load_recipe(name: str) -> Loaded:
         spec.loader.exec_module(module)
     except MllmqaError:
         raise
-    except Exception as error:  # a user's own file: whatever it raises is told in one line
+    except (Exception, SystemExit) as error:  # a user's own file: whatever it raises is told in one line
         raise UsageError(f"fails to load ({type(error).__name__}: {error})", where=path) from error
     recipe = getattr(module, "RECIPE", None)
     if not isinstance(recipe, Recipe):

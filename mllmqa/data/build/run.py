@@ -7,62 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mllmqa.data.build import spec
 from mllmqa.data.build.files import MediaFolder
-from mllmqa.data.build.item import Item
-from mllmqa.data.build.recipe import KINDS, Loaded, Value, load_recipe
-from mllmqa.data.build.sources import Sources
+from mllmqa.data.build.recipe import KINDS, Loaded, load_recipe
+from mllmqa.data.build.workers import Order as Order
+from mllmqa.data.build.workers import Outcome, outcomes
 from mllmqa.data.sample import Sample
-from mllmqa.data.sample_file import SampleWriter
-from mllmqa.errors import DataError, MediaError, MllmqaError, UsageError, error_line
+from mllmqa.data.sample_file import SampleWriter, partial_of
+from mllmqa.errors import DataError, UsageError
 
 SAMPLES, LEFT_OUT = "samples.jsonl", "left_out.jsonl"
-AHEAD = 4
-"""Items that each process may be ahead of the writer."""
 FRUITLESS = 200
 """So many items in a row without a sample end the run: nothing will come."""
-_ID = re.compile(r"-(\d{7})-(\d+)$")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be built.
-
-    Attributes:
-        recipe: Name of a recipe, or path of a Python file.
-        sources: What it draws from.
-        folder: Where the set is written.
-        n: Number of samples; None: one pass over the rated media, for recipes that have one item for each.
-        seed: Root of all chance.
-        options: Of the recipe, all of them.
-        part: Part that the sources were cut to; recorded.
-    """
-
-    recipe: str
-    sources: Sources
-    folder: Path
-    n: int | None
-    seed: int
-    options: dict[str, Value]
-    part: str | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of an item: samples, or a reason why not."""
-
-    number: int
-    samples: tuple[Sample, ...] = ()
-    reason: str | None = None
-    message: str | None = None
+_ID = re.compile(r"-(\d{7,})-\d+$")
 
 
 @dataclass
@@ -73,7 +37,7 @@ class Built:
         n: Samples in the file.
         n_before: Of them, those that an earlier run had written.
         tasks: Samples by task, of this run.
-        left_out: Items without a sample, by reason, of this run.
+        left_out: Items without a sample, by reason; those of earlier runs too.
         path: The file of samples.
     """
 
@@ -93,8 +57,10 @@ def build(order: Order, *, workers: int = 1, continued: bool = False) -> Built:
         continued: Go on where an earlier run was killed, or add samples up to a larger ``n``.
 
     Raises:
-        UsageError: A source is missing, the folder holds a set and ``continued`` is off, or was begun otherwise.
-        DataError: Many items in a row gave no sample.
+        UsageError: A source is missing, the folder holds a set and ``continued`` is off, or was begun otherwise; or
+            the recipe fails.
+        DataError: Many items in a row gave no sample, or what is there cannot be continued.
+        MllmqaError: A process was killed.
     """
     loaded = load_recipe(order.recipe)
     _check(order, loaded, workers)
@@ -102,17 +68,31 @@ def build(order: Order, *, workers: int = 1, continued: bool = False) -> Built:
         loaded.name, loaded.sha256, seed=order.seed, options=order.options, part=order.part,
         sources=list(order.sources.described),
     )  # fmt: skip
-    order.folder.mkdir(parents=True, exist_ok=True)
     path = order.folder / SAMPLES
-    if continued:
+    begun = continued and not _nothing_yet(path)
+    if begun:
         spec.check_same(order.folder, description)
+        _check_larger(order, path)
+    try:
+        order.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot be made: {error.strerror}", where=order.folder) from error
     with SampleWriter(path, continued=continued) as writer:
-        if not continued:
+        if not begun:
             spec.write(order.folder, description)
-        built = _write(order, loaded, writer, workers)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    spec.write(order.folder, description, {"n": built.n, "samples_sha256": digest})
+        built = _write(order, writer, workers)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    left_out = dict(sorted(built.left_out.items()))
+    spec.write(order.folder, description, {"n": built.n, "left_out": left_out, "samples_sha256": digest})
     return built
+
+
+def _nothing_yet(path: Path) -> bool:
+    """Tell whether a run was killed before it said what it builds."""
+    partial = partial_of(path)
+    described = path.with_name(spec.FILE)
+    return not path.exists() and not described.exists() and partial.is_file() and not partial.stat().st_size
 
 
 def _check(order: Order, loaded: Loaded, workers: int) -> None:
@@ -124,20 +104,40 @@ def _check(order: Order, loaded: Loaded, workers: int) -> None:
         raise UsageError(f"{loaded.name} makes as many samples as are wanted", expected="--n NUMBER")
     if (order.n is not None and order.n < 1) or workers < 1:
         raise UsageError(f"{order.n} samples by {workers} processes", expected="at least 1 of each")
+    for one in order.sources.described:
+        if one["kind"] in ("photos", "clips") and order.folder.resolve().is_relative_to(one["path"]):
+            what = f"lies in a source of {one['kind']}: what is built would be a source the next time"
+            raise UsageError(what, where=order.folder, expected=f"a folder outside {one['path']}")
 
 
-def _write(order: Order, loaded: Loaded, writer: SampleWriter, workers: int) -> Built:
-    built = Built(order.folder / SAMPLES, writer.done, writer.done)
-    last, part = _place(writer.last_id)
-    fruitless = 0
+def _check_larger(order: Order, path: Path) -> None:
+    """Check that no fewer samples are wanted than are there."""
+    found = partial_of(path) if partial_of(path).exists() else path
+    if order.n is None or not found.is_file():
+        return
+    with found.open("rb") as file:
+        there = sum(line.endswith(b"\n") for line in file)
+    if there > order.n:
+        raise UsageError(f"has {there} samples already", where=order.folder, expected=f"--n {there} or more")
+
+
+def _write(order: Order, writer: SampleWriter, workers: int) -> Built:
+    path = order.folder / SAMPLES
+    built = Built(path, writer.done, writer.done)
+    last, fruitless = _item_of(writer.last_id), 0
     items = len(order.sources.rated) if order.n is None else None
-    with _LeftOut(order.folder / LEFT_OUT, last) as left_out:
-        for outcome in _outcomes(order, loaded, max(last, 0), items, workers):
-            if order.n is not None and built.n >= order.n:
+    made = closing(outcomes(order, max(last, 0), items, workers))
+    with _LeftOut(order.folder / LEFT_OUT, last) as left_out, made as coming:
+        built.left_out.update(left_out.kept)
+        while order.n is None or built.n < order.n:
+            outcome = next(coming, None)
+            if outcome is None:
                 break
+            if outcome.fault is not None:
+                raise UsageError(outcome.fault)
             samples = outcome.samples
             if outcome.number == last:  # the item that an earlier run was at
-                samples = samples[part:]
+                samples = _after(writer.last_id, outcome)
             elif outcome.reason is not None:
                 built.left_out[outcome.reason] += 1
                 left_out.write(outcome)
@@ -148,32 +148,51 @@ def _write(order: Order, loaded: Loaded, writer: SampleWriter, workers: int) -> 
                 writer.write(sample)
                 built.n += 1
                 built.tasks[sample.task or ""] += 1
-            last = outcome.number
-    for path in MediaFolder(order.folder).of_items_after(last):
-        path.unlink()
+                last = outcome.number
+    MediaFolder(order.folder).sweep(partial_of(path), last)
     return built
 
 
-def _place(last_id: str | None) -> tuple[int, int]:
-    """Return the item and the part of the last sample that is written; −1 and 0 before the first."""
+def _item_of(last_id: str | None) -> int:
+    """Return the item of the last sample that is written; −1 before the first."""
     if last_id is None:
-        return -1, 0
+        return -1
     found = _ID.search(last_id)
     if found is None:
         raise DataError(f"the last sample is {last_id!r}", expected="one of this recipe")
-    return int(found[1]), int(found[2])
+    return int(found[1])
+
+
+def _after(last_id: str | None, outcome: Outcome) -> tuple[Sample, ...]:
+    """Return the samples of an item behind the last one that is written."""
+    ids = [sample.id for sample in outcome.samples]
+    if last_id not in ids:
+        instead = outcome.message or f"it gives {', '.join(ids)}"
+        raise DataError(
+            f"the item of the last sample, {last_id}, does not give it again: {instead}",
+            hint="build the set anew: a source was changed",
+        )
+    return outcome.samples[ids.index(last_id) + 1 :]
 
 
 class _LeftOut:
-    """The record of items without a sample; what an earlier run wrote of items to come is taken out."""
+    """The record of items without a sample; what an earlier run wrote of items to come is taken out.
+
+    Attributes:
+        kept: Number of items by reason that an earlier run left out before its last sample.
+    """
 
     def __init__(self, path: Path, last: int) -> None:
-        kept = []
-        if path.exists() and last >= 0:
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["item"] <= last]
-        path.write_text("".join(kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8")
+        self.kept: Counter[str] = Counter()
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as kept:
+            for line in _whole_lines(path) if last >= 0 else ():
+                record = json.loads(line)
+                if record["item"] <= last:
+                    self.kept[record["reason"]] += 1
+                    kept.write(line)
+        partial.replace(path)  # at once: a kill here loses nothing
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
 
     def write(self, outcome: Outcome) -> None:
         record = {"item": outcome.number, "reason": outcome.reason, "message": outcome.message}
@@ -187,76 +206,7 @@ class _LeftOut:
         self._file.close()
 
 
-# ------------------------------------------------------------------ processes
-
-
-class _Maker:
-    """Makes items in one process."""
-
-    def __init__(self, order: Order) -> None:
-        self.order, self.recipe = order, load_recipe(order.recipe)
-        self.folder = MediaFolder(order.folder)
-
-    def make(self, number: int) -> Outcome:
-        order = self.order
-        self.folder.next_item()
-        item = Item(self.recipe.name, number, order.seed, order.sources, order.options, self.folder)
-        try:
-            return Outcome(number, tuple(self.recipe.recipe.item(item)))
-        except (MediaError, DataError) as error:
-            return Outcome(number, reason=error.code, message=error_line(error))
-
-
-_maker: _Maker | None = None
-
-
-def _start(order: Order) -> None:
-    global _maker
-    from importlib.util import find_spec
-
-    if find_spec("cv2"):
-        import cv2
-
-        cv2.setNumThreads(1)
-    if find_spec("piq"):
-        import torch
-
-        torch.set_num_threads(1)
-    _maker = _Maker(order)
-
-
-def _make(number: int) -> Outcome:
-    if _maker is None:
-        raise MllmqaError("this process was not prepared")
-    return _maker.make(number)
-
-
-def _outcomes(order: Order, loaded: Loaded, first: int, items: int | None, workers: int) -> Iterator[Outcome]:
-    """Yield what became of the items, in their order."""
-    numbers = iter(range(first, items)) if items is not None else iter(_count(first))
-    if workers == 1:
-        yield from map(_Maker(order).make, numbers)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(order,)) as pool:
-        waiting: deque[Future[Outcome]] = deque()
-        try:
-            _fill(pool, waiting, numbers, AHEAD * workers)
-            while waiting:
-                yield waiting.popleft().result()
-                _fill(pool, waiting, numbers, AHEAD * workers)
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _fill(pool: ProcessPoolExecutor, waiting: deque[Future[Outcome]], numbers: Iterator[int], most: int) -> None:
-    while len(waiting) < most and (number := next(numbers, None)) is not None:
-        waiting.append(pool.submit(_make, number))
-
-
-def _count(first: int) -> Iterator[int]:
-    number = first
-    while True:
-        yield number
-        number += 1
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (line for line in file if line.endswith(b"\n"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from mllmqa.data.build.files import printed
 from mllmqa.data.build.opinions import Rated
 from mllmqa.data.build.recipe import KINDS, Kind
 from mllmqa.data.findings import Findings
@@ -38,7 +39,7 @@ class Source:
             UsageError: It does not exist, or what it is cannot be told.
         """
         kind, equals, path = text.partition("=")
-        if not equals or "/" in kind:
+        if not equals or "/" in kind or (not _is_kind(kind) and Path(text).exists()):
             kind, path = "", text
         found = Path(path)
         if not found.exists():
@@ -54,7 +55,7 @@ class Sources:
         photos: Files, sorted by name.
         clips: Files, sorted by name.
         rated: Media with opinions, in the order of the sources.
-        described: One record for each source: kind, path, number of files, hash of names and sizes.
+        described: One record for each source: kind, path, number of files, hash of their names, sizes and labels.
         findings: What is wrong with label files: such rows are left out, and counted here.
     """
 
@@ -117,15 +118,22 @@ def open_sources(
     described: list[dict[str, Any]] = []
     findings = Findings()
     for source in wanted:
+        labels: list[str] = []
         if source.kind in files:
             found = [path for path in _media(source) if part in (None, part_of(path))]
             files[source.kind] += found
         else:
             rows = _rated(source, columns, scale, findings, media)
             rated += (chosen := [row for row in rows if part in (None, row.part)])
-            found = [row.path for row in chosen]
-        described.append(_described(source, found))
+            found, labels = [row.path for row in chosen], [_label(row) for row in chosen]
+        described.append(_described(source, found, labels))
     return Sources(tuple(files["photos"]), tuple(files["clips"]), tuple(rated), tuple(described), findings)
+
+
+def _is_kind(text: str) -> bool:
+    from mllmqa.data.registry import data_sets
+
+    return text in ("rated", "photos", "clips") or text in data_sets()
 
 
 def _kind_of(path: Path) -> str:
@@ -146,16 +154,23 @@ def _kind_of(path: Path) -> str:
 
 
 def _media(source: Source) -> list[Path]:
-    """Return the photos or clips in a folder and its folders, sorted by their path."""
-    from mllmqa.media.gather import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+    """Return the photos or clips in a folder and its folders, links followed, sorted by their path."""
+    from mllmqa.errors import MediaNotFoundError
+    from mllmqa.media.gather import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, gather
 
     photos = source.kind == "photos"
     if not source.path.is_dir():
         expected = KINDS["photos" if photos else "clips"]
         raise UsageError("is not a folder", where=source.path, expected=expected)
     endings = IMAGE_EXTENSIONS if photos else VIDEO_EXTENSIONS
-    found = (path for path in source.path.rglob("*") if path.suffix.lower().lstrip(".") in endings)
-    return sorted(path for path in found if path.is_file())
+    found = []
+    for one in gather([str(source.path)]):
+        if one.error is not None and not isinstance(one.error, MediaNotFoundError):
+            raise one.error  # a folder that may not be read is not an empty one
+        path = Path(one.source)
+        if path.suffix.lower().lstrip(".") in endings and path.is_file():
+            found.append(path)
+    return sorted(found)
 
 
 def _rated(
@@ -170,6 +185,9 @@ def _rated(
                 "a table of one's own needs --columns, --direction and --range", where=source.path,
                 hint="what scores mean is never guessed",
             )  # fmt: skip
+        if not media:
+            what = "labels are enough for data sets of `mllmqa data ls` only: what a table's files are, they tell"
+            raise UsageError(what, where=source.path, hint="leave out --labels-only")
         return of_table(source.path, columns, scale, findings)
     if source.kind not in data_sets():
         known = ", ".join((*get_args(Kind), "a name of `mllmqa data ls`"))
@@ -177,13 +195,18 @@ def _rated(
     return of_data_set(source.path, source.kind, findings, media=media)
 
 
-def _described(source: Source, files: Sequence[Path]) -> dict[str, Any]:
+def _described(source: Source, files: Sequence[Path], labels: Sequence[str]) -> dict[str, Any]:
     digest = hashlib.sha256()
     root = source.path if source.path.is_dir() else source.path.parent
-    for path in files:
+    for path, label in zip(files, labels or [""] * len(files), strict=True):
         name = path.relative_to(root) if path.is_relative_to(root) else path
-        digest.update(
-            f"{name}\0{path.stat().st_size if path.is_file() else -1}\0".encode("utf-8", "surrogateescape")
-        )
-    where = str(source.path.resolve())
-    return {"kind": source.kind, "path": where, "n": len(files), "names_and_sizes_sha256": digest.hexdigest()}
+        size = path.stat().st_size if path.is_file() else -1
+        digest.update(f"{name}\0{size}\0{label}\0".encode("utf-8", "surrogateescape"))
+    where = printed(source.path.resolve())
+    return {"kind": source.kind, "path": where, "n": len(files), "files_sha256": digest.hexdigest()}
+
+
+def _label(one: Rated) -> str:
+    """Return what a sample takes from a row, as text: other opinions make other samples."""
+    row = one.rating
+    return repr((row.score, row.std, row.n, row.histogram, one.scale, one.part))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,11 @@ def _version(package: str) -> str | None:
 def write(folder: Path, description: dict[str, Any], result: dict[str, Any] | None = None) -> None:
     """Write the description; with a result when the build is complete."""
     path = folder / FILE
-    partial = path.with_name(f".{FILE}.{os.getpid()}.partial")
+    partial = path.with_name(f".{FILE}.partial")
     record = description if result is None else {**description, "result": result}
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(
+        json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+    )
     partial.replace(path)
 
 
@@ -61,11 +63,24 @@ def check_same(folder: Path, description: dict[str, Any]) -> None:
         raise UsageError("there is no build to be continued", where=folder, hint="leave out --resume") from error
     except (OSError, ValueError) as error:
         raise DataError(f"cannot be read ({error})", where=path) from error
-    for key in dict.fromkeys((*description, *(key for key in found if key != "result"))):
-        if found.get(key) != description.get(key):
-            raise UsageError(
-                f"was begun with another {key}: {json.dumps(found.get(key))}",
-                where=folder,
-                expected=json.dumps(description.get(key)),
-                hint="use the same sources and options, or another folder",
-            )
+    if not isinstance(found, dict):
+        raise DataError("describes no build", where=path, expected="a JSON object")
+    found.pop("result", None)
+    for place, old, new in _differences("", found, description):
+        raise UsageError(
+            f"was begun with another {place}: {json.dumps(old)}",
+            where=folder,
+            expected=json.dumps(new),
+            hint="use the same sources and options, or another folder",
+        )
+
+
+def _differences(place: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two descriptions differ, as deep as can be told: ``options.short_px``, ``sources.0.n``."""
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        old, new = (dict(enumerate(one)) for one in (old, new))
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in dict.fromkeys((*new, *old)):
+            yield from _differences(f"{place}.{key}".lstrip("."), old.get(key), new.get(key))
+    elif old != new:
+        yield place, old, new

@@ -29,7 +29,8 @@ def apply_in(
         feather_px: Width of the blended edge; sides of the picture have none.
 
     Raises:
-        DataError: See :func:`apply`; or the box does not lie in the picture or is too small.
+        DataError: See :func:`apply`; or the box does not lie in the picture or is too small, or the feather is
+            negative.
     """
     check_pixels(pixels)
     height, width = pixels.shape[:2]
@@ -39,6 +40,8 @@ def apply_in(
             f"a box {box} in a picture of {width}×{height} px",
             expected=f"one inside of it, with sides of at least {SMALLEST_PX} px",
         )
+    if feather_px < 0:
+        raise DataError(f"a feather of {feather_px} px", expected="0 or more")
     done = apply(np.ascontiguousarray(pixels[y0:y1, x0:x1]), name, severity, rng)
     across = _ramp(x1 - x0, feather_px, x0 > 0, x1 < width)
     down = _ramp(y1 - y0, feather_px, y0 > 0, y1 < height)

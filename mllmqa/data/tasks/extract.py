@@ -96,6 +96,13 @@ def sides(text: str) -> dict[Side, list[tuple[str, int]]]:
     return found
 
 
+def clean_sides(text: str) -> list[Side]:
+    """Return the sides that a comparison calls clean, in order."""
+    parts = [part for part in text.split(";") if says_clean(part)]
+    found = [match[1] for part in parts if (match := re.match(r"\s*([AB]) (?:has|shows) ", part))]
+    return ["A" if side == "A" else "B" for side in found]
+
+
 def level(text: str, words: Sequence[str] | None = None) -> str | None:
     """Return the level word behind the last "is", where that ends the sentence.
 

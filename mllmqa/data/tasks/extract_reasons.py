@@ -100,6 +100,20 @@ def three(text: str) -> Three | None:
     )
 
 
+def worst(text: str) -> int | None:
+    """Return the grade 1..5 that a text says without a distortion ("serious at worst"), if it says just one."""
+    words = vocabulary().severities
+    said = set(re.findall(rf"\b({'|'.join(words)})\b", text, re.IGNORECASE))
+    return 1 + words.index(said.pop().lower()) if len(said) == 1 else None
+
+
+def placed(finding: Finding) -> Region:
+    """Return what step 2 says of a finding, as written; one without a box has no words for its place."""
+    if finding.box is None:
+        return Region(finding, None, None)
+    return Region(finding, vocabulary().position(finding.box), vocabulary().extent(finding.box))
+
+
 def _regions(part: str) -> list[Region]:
     words = vocabulary()
     position = re.search(rf"\bin the ({'|'.join(words.positions)})\b", part, re.IGNORECASE)

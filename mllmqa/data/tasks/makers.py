@@ -14,7 +14,7 @@ from mllmqa import prompts
 from mllmqa.data.sample import Sample
 from mllmqa.data.tasks import open_questions, opinion, reasoning, several, subject, turns
 from mllmqa.data.tasks.phrases import Turn, one_kind
-from mllmqa.data.tasks.truth import Finding, only_key_with
+from mllmqa.data.tasks.truth import Finding, grouped, only_key_with
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import DataError
 
@@ -30,7 +30,8 @@ def _level(sample: Sample, chance: Chance) -> Turn:
 
 
 def _identify(sample: Sample, chance: Chance) -> Turn:
-    found, reference = _findings(sample), subject.has_reference(sample)
+    kinds, reference = grouped(_findings(sample)), subject.has_reference(sample)
+    found = [findings[0] for findings in kinds.values()]  # two regions of blur are blur, not "blur and blur"
     return turns.identify(found, subject.kind(sample), chance, reference=reference)
 
 
@@ -91,7 +92,8 @@ def _ground(sample: Sample, chance: Chance) -> Turn:
 
 
 def _mcq_category(sample: Sample, chance: Chance) -> Turn:
-    return turns.category_choice(_of_one_kind(sample), subject.kind(sample), chance)
+    strongest = max(_of_one_kind(sample), key=lambda one: one.severity)
+    return turns.category_choice([strongest], subject.kind(sample), chance)
 
 
 def _mcq_severity(sample: Sample, chance: Chance) -> Turn:
@@ -99,7 +101,9 @@ def _mcq_severity(sample: Sample, chance: Chance) -> Turn:
 
 
 def _mcq_level(sample: Sample, chance: Chance) -> Turn:
-    return turns.level_choice(subject.level(sample, subject.the_one(sample)).word, subject.kind(sample), chance)
+    label = subject.level(sample, subject.the_one(sample))
+    others = [word for word in label.scale if word != label.word]
+    return turns.choice("level", label.word, others, subject.kind(sample), chance)
 
 
 def _mcq_yes_no(sample: Sample, chance: Chance) -> Turn:

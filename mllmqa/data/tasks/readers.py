@@ -48,7 +48,7 @@ def _score(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
 
 def _level(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     label = subject.level(sample, subject.the_one(sample))
-    yield from same("level", extract.level(answer, label.scale), label.word)
+    yield from same("level", extract.level(answer, label.scale), label.word.lower())
 
 
 def _streaming_level(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
@@ -120,8 +120,12 @@ def _reason_five(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     yield from same("clean", said.clean, not found)
     yield from same("key", said.key, key_categories(found, sample.medium(key).duration_s))
     yield from same("kinds", said.kinds or 0, len(groups))
-    label = subject.level(sample, key)
-    yield from same("level", said.level, label.word)
+    _, types, _, overall, conclusion = extract_reasons.steps(answer)
+    by_kind = [extract.categories(part) for part in types.split(";")]
+    yield from same("distortions by kind", by_kind, [[name] for name in groups] or [[]])
+    worst = max((one.severity for one in as_written(found)), default=None)
+    yield from same("worst", extract_reasons.worst(overall), worst)
+    yield from _level(sample, question, conclusion)
 
 
 def _reason_three(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
@@ -131,7 +135,7 @@ def _reason_three(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
         return
     found = _asked(sample, question, [said.category] if said.category else [])
     yield from same("count", said.count, len(found))
-    yield from same("places", [region.finding for region in said.regions], found)
+    yield from same("places", said.regions, [extract_reasons.placed(one) for one in found])
     yield from same("worst", said.worst, max((one.severity for one in found), default=None))
 
 
@@ -194,6 +198,8 @@ def _compare(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     for key, said in extract.sides(answer).items():
         found = as_written(subject.findings(sample, key))
         yield from same(f"distortions of {key}", said, [(one.category, int(one.severity)) for one in found])
+    clean = [key for key, found in subject.all_findings(sample).items() if not found]
+    yield from same("clean", extract.clean_sides(answer), clean)
 
 
 def _comparative(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
@@ -219,6 +225,7 @@ def _which_has(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     asked, found = extract.categories(question), subject.all_findings(sample)
     labelled = only_key_with(asked[0], found) if len(asked) == 1 else None
     yield from same("medium", extract_several.shown_by(answer), labelled)
+    yield from same("distortion", extract.categories(answer) or asked, asked)
 
 
 def _describe_several(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:

@@ -91,7 +91,7 @@ def score(sample: Sample, key: str) -> tuple[float, float, float]:
     if mos is None:
         raise _missing(sample, f"opinion score of {key}")
     value = mos.value if mos.direction == "higher-better" else mos.low + mos.high - mos.value
-    return value, mos.low, mos.high
+    return min(max(value, mos.low), mos.high), mos.low, mos.high  # a turned end may be off by a rounding
 
 
 def stalls(sample: Sample, key: str) -> tuple[list[tuple[float, float]], float]:
