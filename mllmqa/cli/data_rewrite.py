@@ -15,7 +15,8 @@ from mllmqa.errors import UsageError
 
 def rewrite(
     samples: Annotated[
-        Path, typer.Argument(metavar="SAMPLES.jsonl", help="Samples with questions and answers.", show_default=False)
+        Path,
+        typer.Argument(metavar="SAMPLES.jsonl", help="Samples with questions and answers.", show_default=False),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="For the rewritten samples.", show_default=False)],
     model: Annotated[str, typer.Option(metavar="api:MODEL", help="The teacher.", show_default=False)],

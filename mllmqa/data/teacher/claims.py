@@ -21,7 +21,7 @@ Where = Literal["A", "B", "both", "other"] | None
 """Side of a mention; ``other``: it cannot be told; None: no side was mentioned before."""
 
 _STOP = re.compile(r"[.;:!?()]|\b(?:but|however|though|although|yet|while|whereas|except)\b", re.IGNORECASE)
-_MEDIUM = r"(?:image|picture|photo|photograph|video|clip)"
+_MEDIUM = r"(?i:image|picture|photo|photograph|video|clip)"
 _SIDE = re.compile(
     rf"\b{_MEDIUM} (?P<named>[AB])\b(?! and)"
     r"|(?<![\w'])(?P<bare>A|B)"
@@ -29,7 +29,9 @@ _SIDE = re.compile(
     r"|(?P<both>\b(?i:both)\b|\bA and B\b)"
     rf"|(?P<other>\b(?i:the other|the former|the latter|the first {_MEDIUM}|the second {_MEDIUM})\b)"
 )
-_ASIDE = re.compile(r"\b(?:than|unlike|to|with|against|over|from|beside|versus)(?: (?:that|those) (?:of|in))? $", re.I)
+_ASIDE = re.compile(
+    r"\b(?:than|unlike|to|with|against|over|from|beside|versus)(?: (?:that|those) (?:of|in))? $", re.I
+)
 _BELONGS = re.compile(rf"\s+(?:of|in|on|from|throughout) (?:{_MEDIUM} )?(?P<key>[AB])\b")
 
 
@@ -136,7 +138,9 @@ def _any(words: tuple[str, ...]) -> str:
 def _grades_of(before: str, after: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the grades that stand up to three words before a mention, or behind its "is"."""
     near = re.search(r"(?:[\w'-]+,?\s+){0,3}$", before)
-    behind = re.match(r"\s+(?:is|are|looks|appears|remains|seems|being)\s+(?:\w+ly\s+|quite\s+|rather\s+)?(\w+)", after)
+    behind = re.match(
+        r"\s+(?:is|are|looks|appears|remains|seems|being)\s+(?:\w+ly\s+|quite\s+|rather\s+)?(\w+)", after
+    )
     text = f"{near[0] if near else ''} {behind[1] if behind else ''}".lower()
     ours = {word: k for k, word in enumerate(vocabulary().severities, 1)}
     free = free_words().grades

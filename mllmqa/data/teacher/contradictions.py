@@ -17,9 +17,10 @@ from mllmqa.data.teacher.truth import Truth
 FAR = 2
 """By how many grades another word for a strength may not be off; our own words have to be right."""
 
-_SIDE = r"(?:\b(?:image|video|picture|clip|photo|photograph) )?\b(?P<side>[AB])\b"
+_SIDE = r"\b(?P<side>[AB])\b"
 _GOOD = r"better|best|superior|preferable|preferred|higher(?= (?:\w+ )?quality)|cleaner|the winner|stronger"
 _POOR = r"worse|worst|inferior|lower(?= (?:\w+ )?quality)|weaker|the loser"
+_MEDIUM = r"(?:(?i:image|video|picture|clip|photo) )?"
 _VERDICTS = (
     re.compile(
         rf"{_SIDE}(?:, [^,.;]{{0,80}},)? (?:is|looks|appears|seems|remains|has|offers|shows|comes out as) "
@@ -27,8 +28,8 @@ _VERDICTS = (
     ),
     re.compile(rf"{_SIDE} (?P<between>)(?:(?P<good>wins|outperforms|surpasses|beats)|(?P<poor>loses))\b"),
     re.compile(
-        r"\b(?P<between>)(?:(?P<good>prefer|preferable is|winner is|better (?:\w+ )?is|verdict is for)"
-        rf"|(?P<poor>worse (?:\w+ )?is)) {_SIDE}"
+        r"\b(?P<between>)(?:(?P<good>prefer|preferable is|winner is|better (?:\w+ )?is)"
+        rf"|(?P<poor>worse (?:\w+ )?is)) {_MEDIUM}{_SIDE}"
     ),
 )
 _NEGATIVE = re.compile(r"\b(?:not|no|never|hardly|barely)\b|n't\b")
@@ -59,9 +60,7 @@ def contradictions(parts: Mapping[str, str], truth: Truth, file: TeachFile) -> I
 # ------------------------------------------------------------------ distortions
 
 
-def _distortions(
-    found: list[Mention], truth: Truth, file: TeachFile, parts: Mapping[str, str]
-) -> Iterator[Fault]:
+def _distortions(found: list[Mention], truth: Truth, file: TeachFile, parts: Mapping[str, str]) -> Iterator[Fault]:
     per_key = {key: list(many) for key, many in (truth.findings or {}).items()}
     for one in found:
         if len(per_key) > 1 and one.side == "other":

@@ -138,6 +138,4 @@ def _check_ours(path: Path, start: bytes, teacher: str) -> None:
     source = parse_sample(line, f"{path}, line 1").derived_from
     name = source.teacher if source else None
     if name is None or (name != teacher and not name.startswith(f"{teacher} (")):
-        raise UsageError(
-            f"was written by {name or 'no teacher'}, not by {teacher}", where=path, hint=_ANOTHER
-        )
+        raise UsageError(f"was written by {name or 'no teacher'}, not by {teacher}", where=path, hint=_ANOTHER)

@@ -152,7 +152,9 @@ def _with_answer(sample: Sample, text: str, plan: Plan, answer: Answer) -> Sampl
     return sample.model_copy(update={"messages": (*sample.messages[:-1], said), "derived_from": source})
 
 
-def _dropped(sample: Sample, faults: list[Fault], plan: Plan | None = None, answer: Answer | None = None) -> Dropped:
+def _dropped(
+    sample: Sample, faults: list[Fault], plan: Plan | None = None, answer: Answer | None = None
+) -> Dropped:
     unique = list(dict.fromkeys(faults))
     return Dropped(
         id=sample.id,
