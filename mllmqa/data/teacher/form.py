@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.data.teacher.prompt import TeachFile
 from mllmqa.data.teacher.truth import Truth
 
@@ -88,7 +87,7 @@ def form_faults(parts: Mapping[str, str], words: int) -> Iterator[Fault]:
         yield Fault("empty", f"nothing in {', '.join(empty)}", "a text in each part")
     if found := _REFUSAL.search(_plain(text)):
         yield Fault("refusal", _around(text, found), "an answer")
-    if (count := len(text.split())) > words * TOLERANCE:
+    if (count := len(text.split())) > round(words * TOLERANCE):
         yield Fault("too-long", f"{count} words", f"at most {words}, and {TOLERANCE - 1:.0%} more")
     if phrase := _repeated(text):
         yield Fault("repetition", f"{phrase!r} {TIMES} times", "no phrase again and again")
@@ -101,8 +100,6 @@ def leaks(parts: Mapping[str, str], truth: Truth) -> Iterator[Fault]:
         yield Fault("leaks-reference", _around(text, found), "no word of a reference: the question has none")
     if found := _LABELS.search(_plain(text)):
         yield Fault("leaks-labels", _around(text, found), "no word of labels, instructions or numbers of severity")
-    if raw := next((key for key in vocabulary().categories if "_" in key and key in text), None):
-        yield Fault("leaks-labels", raw, "the name of the distortion")
 
 
 def joined(parts: Mapping[str, str]) -> str:
