@@ -181,9 +181,9 @@ def clip(folder: Path) -> str:
     return "clip.gif"
 
 
-def _video(path: str, **more: Any) -> Sample:
+def _video(path: str, at: tuple[float, float] = (0.5, 1.0), **more: Any) -> Sample:
     seen = medium(path, kind="video", duration_s=2.0, **more)
-    return asked(Sample(id="v", media=(seen,), labels=labels(flaw("A", "freeze", 3, span_s=(0.5, 1.0)))), "assess")
+    return asked(Sample(id="v", media=(seen,), labels=labels(flaw("A", "freeze", 3, span_s=at))), "assess")
 
 
 def _greys(request: Any) -> list[int]:
@@ -215,5 +215,5 @@ def test_of_a_part_of_a_video_only_that_part_is_sent(
 ) -> None:
     _run(connect(frames="linspace:3"), folder, _video(clip, span_s=(0.5, 1.5)))
     assert _greys(school.asked[0]) == [5, 9, 14]
-    (found,) = _run(connect(), folder, _video(clip, span_s=(0.51, 0.59)).model_copy(update={"labels": labels()}))
+    (found,) = _run(connect(), folder, _video(clip, at=(0.51, 0.59), span_s=(0.51, 0.59)))
     assert (found.reason, found.found[0][:8]) == ("data", "no frame")
