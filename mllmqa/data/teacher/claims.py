@@ -76,6 +76,12 @@ def mentions(text: str, side: Where = None) -> list[Mention]:
     return found
 
 
+def clean_claims(text: str, side: Where = None) -> list[Where]:
+    """Return of which sides a text says that there is no distortion, in order; ``side`` as in :func:`mentions`."""
+    said = re.finditer(rf"\b(?:{_any(free_words().clean)})\b", text, re.IGNORECASE)
+    return [_side(text, match, side) for match in said]
+
+
 def _clause_start(text: str, end: int) -> int:
     return max((stop.end() for stop in _STOP.finditer(text, 0, end)), default=0)
 

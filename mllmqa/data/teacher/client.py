@@ -13,7 +13,14 @@ from typing import Any, Literal
 
 from mllmqa.data.teacher.prompt import Told
 from mllmqa.data.teacher.shown import Shown, sending_plan
-from mllmqa.errors import ApiRejectedError, UsageError
+from mllmqa.errors import (
+    ApiAuthError,
+    ApiError,
+    ApiModelError,
+    ApiRejectedError,
+    ApiUnreachableError,
+    UsageError,
+)
 from mllmqa.models.api.cache import AnswerCache, key_of
 from mllmqa.models.api.messages import CHAT, Picture, hashed, labelled
 from mllmqa.models.api.meter import Meter, Usage
@@ -83,6 +90,8 @@ class Teacher:
         if kept:
             self._settled.set()
         self._first = threading.Lock()
+        self.failed: ApiError | None = None
+        """Why no question could be asked at all: every other would fail as well."""
 
     @classmethod
     def connect(
@@ -139,6 +148,8 @@ class Teacher:
             return self._ask(told, shown, self._manner)
         with self._first:
             while not self._settled.is_set():
+                if self.failed is not None:
+                    raise self.failed
                 try:
                     answer = self._ask(told, shown, self._manner)
                 except ApiRejectedError as error:
@@ -147,6 +158,9 @@ class Teacher:
                         raise
                     self._manner = changed
                     continue
+                except (ApiAuthError, ApiModelError, ApiUnreachableError) as error:
+                    self.failed = error
+                    raise
                 self._cache.keep_endpoint(self._manner_key, asdict(self._manner))
                 self._settled.set()
                 return answer

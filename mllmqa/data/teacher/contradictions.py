@@ -9,7 +9,7 @@ from mllmqa import prompts
 from mllmqa.data.tasks import extract
 from mllmqa.data.tasks.truth import Finding
 from mllmqa.data.tasks.wording import vocabulary
-from mllmqa.data.teacher.claims import Mention, Where, mentions
+from mllmqa.data.teacher.claims import Mention, Where, clean_claims, mentions
 from mllmqa.data.teacher.form import Fault, joined
 from mllmqa.data.teacher.prompt import TeachFile
 from mllmqa.data.teacher.truth import Truth
@@ -45,14 +45,17 @@ def contradictions(parts: Mapping[str, str], truth: Truth, file: TeachFile) -> I
     """
     pair = len(truth.keys) > 1
     found: list[Mention] = []
+    clean: list[Where] = []
     for key, part in parts.items():
         start: Where = ("A" if key == "A" else "B") if pair and key in truth.keys else None
         found += mentions(part, start)
+        clean += clean_claims(part, start)
     if truth.findings is None:
         for one in found:
             yield Fault("extra-distortion", one.words, "no distortion: the labels of this task say nothing of any")
     else:
-        yield from _distortions(found, truth, file, parts)
+        yield from _distortions(found, truth, file)
+        yield from _clean(clean, truth, file)
     yield from _level(joined(parts), truth)
     yield from _side(joined(parts), truth)
 
@@ -60,7 +63,7 @@ def contradictions(parts: Mapping[str, str], truth: Truth, file: TeachFile) -> I
 # ------------------------------------------------------------------ distortions
 
 
-def _distortions(found: list[Mention], truth: Truth, file: TeachFile, parts: Mapping[str, str]) -> Iterator[Fault]:
+def _distortions(found: list[Mention], truth: Truth, file: TeachFile) -> Iterator[Fault]:
     per_key = {key: list(many) for key, many in (truth.findings or {}).items()}
     for one in found:
         if len(per_key) > 1 and one.side == "other":
@@ -72,9 +75,22 @@ def _distortions(found: list[Mention], truth: Truth, file: TeachFile, parts: Map
         own = [one for one in found if side is None or one.side in (side, "both")]
         if file.distortions == "must":
             yield from _told(own, many, side, file)
-            said_of = parts.get(key, joined(parts)) if side else joined(parts)
-            if not many and vocabulary().clean not in said_of.lower():
-                yield Fault("missing-distortion", _of("nothing said", side), f'"{vocabulary().clean}"')
+
+
+def _clean(said: list[Where], truth: Truth, file: TeachFile) -> Iterator[Fault]:
+    """Compare of which sides a text says that nothing is wrong with the labels."""
+    per_key = truth.findings or {}
+    pair, word = len(per_key) > 1, vocabulary().clean
+    for key, many in per_key.items():
+        own = [side for side in said if not pair or side in (key, "both")]
+        if many and own:
+            yield Fault("missing-distortion", _of(word, key if pair else None), _labels(many))
+        if not many and not own and file.distortions == "must":
+            yield Fault("missing-distortion", _of("nothing said", key if pair else None), word)
+    if pair and "other" in said:
+        yield Fault("unclear-side", f"{word} of the other one", "image A or image B by its name")
+    if pair and None in said and any(per_key.values()):
+        yield Fault("unclear-side", word, "image A or image B by its name")
 
 
 def _mention(one: Mention, per_key: Mapping[str, list[Finding]]) -> Iterator[Fault]:
@@ -135,12 +151,14 @@ def _level(text: str, truth: Truth) -> Iterator[Fault]:
     words = "|".join(map(re.escape, scale))
     claims = re.compile(
         rf"\bquality\b(?P<between>[^.;!?]{{0,80}}?)\b(?P<word>{words})\b"
-        rf"|(?P<no>\w+ )?\b(?P<adjective>{words}) (?:\w+ )?quality\b",
+        rf"|(?P<no>\w+ )?\b(?P<adjective>{words}) (?:\w+ )?quality\b"
+        rf"|\b(?:image|picture|video|clip|photo|impression)(?: [AB])? (?:is|looks|appears|seems|remains) "
+        rf"(?P<adverb>\w+ )?(?P<look>{words})\b",
         re.IGNORECASE,
     )
     for said in claims.finditer(text):
-        word = (said["word"] or said["adjective"]).lower()
-        denied = _NEGATIVE.search(said["between"] or said["no"] or "") is not None
+        word = (said["word"] or said["adjective"] or said["look"]).lower()
+        denied = _NEGATIVE.search(said["between"] or said["no"] or said["adverb"] or "") is not None
         if denied or word != (truth.level or "").lower():
             expected = truth.level or "none: the labels of this task say nothing of it"
             yield Fault("wrong-level", f"{'not ' if denied else ''}{word}", expected)

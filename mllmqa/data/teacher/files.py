@@ -42,7 +42,7 @@ def rewrite_file(source: Path, out: Path, teacher: Teacher, *, continued: bool =
     Raises:
         UsageError: The files exist and ``continued`` is off, or are not ours, or are being written.
         DataError: The source cannot be read.
-        ApiAuthError: The endpoint refuses the key.
+        ApiError: The endpoint refuses the key, or could not be asked even once.
     """
     if source.resolve() in (out.resolve(), dropped_of(out).resolve()):
         raise UsageError("is both input and output", where=out, expected="another file with --out")

@@ -76,6 +76,7 @@ class FreeWords(_Strict):
     deny: tuple[str, ...]
     fillers: tuple[str, ...]
     unclear: tuple[str, ...]
+    clean: tuple[str, ...]
     harmless: tuple[str, ...]
 
 

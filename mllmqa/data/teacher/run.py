@@ -37,7 +37,7 @@ def rewrite(samples: Iterable[Sample | Dropped], teacher: Teacher, folder: Path)
         One outcome for each sample, in their order.
 
     Raises:
-        ApiAuthError: The endpoint refuses the key: all further calls would fail.
+        ApiError: The endpoint refuses the key, or could not be asked even once: all further calls would fail.
     """
     pool = ThreadPoolExecutor(teacher.options.concurrency, thread_name_prefix="mllmqa-teach")
     waiting: deque[Future[Outcome] | Dropped] = deque()
@@ -71,6 +71,8 @@ def _one(sample: Sample, teacher: Teacher, folder: Path) -> Outcome:
     except ApiAuthError:
         raise
     except MllmqaError as error:
+        if error is teacher.failed:
+            raise
         return by_error(sample.id, error, teacher.name)
     except Exception as error:  # noqa: BLE001 - an answer of a kind that nobody foresaw becomes a record
         unforeseen = InferenceError(f"an answer could not be used: {error_line(error)}", where=teacher.name)

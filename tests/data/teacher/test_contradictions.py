@@ -63,6 +63,13 @@ def test_clean_media(text: str, codes: list[str]) -> None:
     assert _assess(text) == codes
 
 
+@pytest.mark.parametrize(
+    "words", ["There is no distortion", "The sky is undistorted", "It is flawless", "It is free of any distortion"]
+)
+def test_nothing_wrong_is_a_claim_too(words: str) -> None:
+    assert _assess(f"Moderate blur. {words}.", BLUR) == ["missing-distortion"]
+
+
 def test_two_grades_of_one_category_are_both_told() -> None:
     found = (flaw("A", "noise", 2, box=(0, 0, 9, 9)), flaw("A", "noise", 5, box=(9, 9, 20, 20)))
     assert _assess("Moderate noise on the left, catastrophic noise on the right.", *found) == []
@@ -80,6 +87,8 @@ def test_two_grades_of_one_category_are_both_told() -> None:
         ("So the quality of the image is poor, sadly.", ["wrong-level"]),
         ("So the quality of the image is not poor.", ["wrong-level", "wrong-level"]),
         ("So it is a pity.", ["wrong-level"]),
+        ("The image looks good, so the quality of the image is poor.", ["wrong-level"]),
+        ("The image looks really poor: the quality of the image is poor.", []),
     ],
 )
 def test_levels(end: str, codes: list[str]) -> None:
@@ -121,6 +130,10 @@ def _compare(**parts: str) -> list[str]:
         ({"B": "Image B has moderate blur."}, ["missing-distortion"]),
         ({"A": "Image A has moderate blur."}, ["wrong-grade", "wrong-grade"]),
         ({"A": "Catastrophic blur; the other one has noise."}, ["unclear-side"]),
+        ({"A": "Catastrophic blur, no distortion."}, ["missing-distortion"]),
+        ({"content": "Two boats without distortion."}, ["unclear-side"]),
+        ({"conclusion": "Image B shows no distortion, so image B is better."}, ["missing-distortion"]),
+        ({"conclusion": "Image B looks excellent, so image B is better."}, ["wrong-level"]),
         ({"conclusion": "Both suffer from blur, so image B is better."}, []),
         ({"conclusion": "Both suffer from noise, so image B is better."}, ["extra-distortion"]),
         ({"conclusion": "Both suffer from moderate blur, so image B is better."}, ["wrong-grade"]),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mllmqa.data.sample import Sample
 from mllmqa.data.teacher import Dropped, Rewritten, Teacher, rewrite
-from mllmqa.errors import ApiAuthError, UnknownNameError, UsageError
+from mllmqa.errors import ApiAuthError, ApiModelError, ApiUnreachableError, UnknownNameError, UsageError
 from mllmqa.models.api import Budget, Price
 from tests.conftest import photo_pixels
 from tests.data.teacher.made import School, as_json, asked, flaw, labels, medium, right_answer, single, texts
@@ -92,6 +92,18 @@ def test_usage_errors_come_before_any_request(school: School, connect: Connect) 
     with pytest.raises(ApiAuthError, match="OPENAI_API_KEY"):
         connect(base_url="https://api.openai.com/v1")
     assert school.received == []
+
+
+def test_an_endpoint_that_never_answered_ends_the_run(school: School, connect: Connect, folder: Path) -> None:
+    """Else each of many samples would wait for all of its tries."""
+    samples = [single("assess", BLUR, number=k) for k in range(5)]
+    school.script.extend([Reply(500, "")] * 20)
+    with pytest.raises(ApiUnreachableError, match="no answer after 6 tries"):
+        _run(connect(), folder, *samples)
+    assert len(school.received) == 6
+    school.script.clear()
+    with pytest.raises(ApiModelError, match="'nobody' does not exist"):
+        _run(connect("api:nobody"), folder, *samples)
 
 
 # ------------------------------------------------------------------ the cache
