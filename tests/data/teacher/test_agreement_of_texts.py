@@ -1,4 +1,4 @@
-"""The judge of free texts against texts whose truth is known: built answers pass, and none passes with other labels."""
+"""The judge of free texts against built answers: they pass with their labels, and with no others."""
 
 from __future__ import annotations
 
