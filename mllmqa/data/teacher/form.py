@@ -25,7 +25,8 @@ _REFUSAL = re.compile(
 _PICTURE = r"(?:image|picture|photo|photograph|video|clip|version|frame|scene|footage|one|counterpart|source)s?"
 _REFERENCE = re.compile(
     rf"\breferences?\b|\bthe originals?\b|\b(?:original|pristine|undistorted|undegraded|unmodified|unaltered"
-    rf"|untouched|unprocessed|clean|source|ground[- ]truth) {_PICTURE}\b"
+    rf"|untouched|unprocessed|source|ground[- ]truth) {_PICTURE}\b"
+    r"|\bclean (?:image|picture|version|counterpart)s?\b"
     r"|\b(?:compared|comparison|relative|next|similar|close|closer|identical|true) (?:to|with) the "
     r"(?:clean|pristine|undistorted)\b"
 )
