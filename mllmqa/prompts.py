@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
 
-WORDINGS = "build/"
-"""Folder of the wordings that data are built with; they are files of another kind (:mod:`mllmqa.data.tasks`)."""
+WORDINGS = ("build/", "teach/")
+"""Folders of wordings that data are made with: files of other kinds (:mod:`mllmqa.data.tasks`, ``.teacher``)."""
 
 
 class _Strict(BaseModel):
@@ -91,10 +91,15 @@ class Prompt:
     answer: str
 
 
-_File = TypeVar("_File", PromptFile, LevelFile)
+_File = TypeVar("_File", bound=BaseModel)
 
 
-def _read(path: Path, kind: type[_File]) -> _File:
+def read_file(path: Path, kind: type[_File]) -> _File:
+    """Read a YAML file as a record of some kind.
+
+    Raises:
+        PromptError: It is malformed; names the first field.
+    """
     try:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -123,7 +128,7 @@ def load(prompt_id: str) -> PromptFile:
     if prompt_id not in names():
         raise UnknownNameError(f"no prompt {prompt_id!r}", expected=" | ".join(names()))
     path = resources.folder("prompts") / f"{prompt_id}.yaml"
-    found = _read(path, PromptFile)
+    found = read_file(path, PromptFile)
     if found.id != prompt_id:
         raise PromptError(f"id is {found.id!r}", where=path, expected=repr(prompt_id))
     return found
@@ -141,7 +146,7 @@ def word_scale(name: str) -> LevelFile:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise UnknownNameError(f"no scale of words {name!r}", expected=" | ".join(known))
-    return _read(folder / f"{name}.yaml", LevelFile)
+    return read_file(folder / f"{name}.yaml", LevelFile)
 
 
 def level_scale() -> LevelFile:

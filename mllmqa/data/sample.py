@@ -104,6 +104,8 @@ class DerivedFrom(Checked):
     prompts: tuple[Text, ...] = ()
     """Ids and versions of the wordings, e.g. ``build/identify@1``."""
     seed: Whole
+    teacher: Text | None = None
+    """Model that wrote the answers anew, e.g. ``api:gpt-x``: they cannot be made again from the labels alone."""
 
 
 class Sample(Checked):

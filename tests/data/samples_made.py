@@ -80,7 +80,7 @@ def full(**more: Any) -> Sample:
         said("user", "@ref", "@A", "@B", "@clip", "Which is better, and what is in the clip?"),
         said("assistant", "A is better; the clip freezes."),
     )
-    derived = DerivedFrom(task="rate", prompts=("build/rate@1",), seed=7)
+    derived = DerivedFrom(task="rate", prompts=("build/rate@1",), seed=7, teacher="api:gpt-x")
     given = {"id": "all", "media": media, "labels": labels, "messages": messages, "derived_from": derived}
     told = {"task": "rate", "split": "train", "source": "made up", "licence": "CC0-1.0"}
     return Sample(**{**given, **told, **more})
