@@ -49,6 +49,7 @@ class Pairs:
         target: (P,) probability that the first is better, without gradient.
         gap: (P,) difference of the opinions.
         mask: (P,) bool, pairs that count.
+        rows: B, the rows of the batch.
     """
 
     first: Tensor
@@ -56,6 +57,7 @@ class Pairs:
     target: Tensor
     gap: Tensor
     mask: Tensor
+    rows: int
 
 
 def pairs_within(
@@ -101,7 +103,7 @@ def pairs_within(
         std = cleared(opinions.std.detach(), spread, 1.0)
         smooth = torch.special.ndtr(gap / noise_of(std[first], std[second]))
         target, mask = torch.where(both, smooth, target), mask & (both | (kind == "either"))
-    return Pairs(first, second, target, gap, mask)
+    return Pairs(first, second, target, gap, mask, n)
 
 
 def noise_of(first: Tensor, second: Tensor) -> Tensor:
@@ -216,5 +218,5 @@ def ranking_loss(
 
 
 def _difference(prediction: Tensor, pairs: Pairs) -> Tensor:
-    check("prediction", prediction, None)
+    check("prediction", prediction, pairs.rows)
     return cleared(prediction[pairs.first], pairs.mask) - cleared(prediction[pairs.second], pairs.mask)

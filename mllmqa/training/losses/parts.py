@@ -1,8 +1,9 @@
 """What every masked loss returns, and how several become one.
 
 A row (or pair, or token) that does not count is replaced before anything is computed from it, so that whatever
-stands there (NaN, infinity, DeQA's −10000) reaches neither the value nor a gradient. If nothing counts, the value
-is an exact 0 that still hangs on the graph: its gradients are zeros, and no process of a distributed run waits.
+stands there (NaN, infinity, DeQA's −10000) reaches neither the value nor a gradient of the loss's own inputs. If
+nothing counts, the value is an exact 0 that still hangs on the graph: its gradients are zeros, and no process of a
+distributed run waits.
 """
 
 from __future__ import annotations

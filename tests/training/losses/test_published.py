@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_fidelity(deqa: Numbers, name: str) -> None:
     wanted = deqa[f"rank_{name}_grad_pstd_A"]
     assert float(((torch.zeros(64) if g_std is None else g_std)[:32] - wanted).abs().max()) < 1e-12
     for i in range(32):  # pair by pair
-        one = losses.Pairs(*(getattr(pairs, k)[i : i + 1] for k in ("first", "second", "target", "gap", "mask")))
+        one = replace(
+            pairs, **{k: getattr(pairs, k)[i : i + 1] for k in ("first", "second", "target", "gap", "mask")}
+        )
         value = losses.preference_loss(score, one, std=used).value
         assert value.item() == pytest.approx(float(deqa[f"rank_{name}_per_pair"][i]), **EXACT)
 
@@ -147,7 +150,9 @@ PUBLISHED: dict[str, Callable[[Tensor, Tensor], float]] = {
     "fastvqa_plcc_loss": lambda p, t: losses.plcc(p, t, form="fit").value.item(),
     "pyiqa_plcc_loss": lambda p, t: losses.plcc(p, t).value.item(),
     "fastvqa_rank_loss": lambda p, t: rank(p, t, scaled=True),
-    "pyiqa_rank_loss": lambda p, t: rank(p, t, scaled=True) * (len(p) - 1) / len(p),  # it divides by n², not n (n−1)
+    "pyiqa_rank_loss": lambda p, t: (
+        rank(p, t, scaled=True) * (len(p) - 1) / len(p)
+    ),  # it divides by n², not n (n−1)
     "pyiqa_norm_in_norm_p1_q2": lambda p, t: losses.norm_in_norm(p, t).value.item(),
     "simplevqa_L1Rank_default": lambda p, t: distance(p, t) + rank(p, t, limit=1.0),
     "simplevqa_L1Rank_margin_thr100": lambda p, t: distance(p, t) + rank(p, t, margin=None, limit=100.0),
@@ -169,7 +174,9 @@ def test_emd_of_pyiqa(classic: dict[str, Any]) -> None:
         p, t = (torch.tensor(row[key], dtype=torch.float64) for key in ("pred", "target"))
         assert losses.emd(p, t, r=row["r"]).value.item() == pytest.approx(row["emd_mean"], abs=1e-7)
         for i, wanted in enumerate(row["emd_per_item"]):
-            assert losses.emd(p[i : i + 1], t[i : i + 1], r=row["r"]).value.item() == pytest.approx(wanted, abs=1e-7)
+            assert losses.emd(p[i : i + 1], t[i : i + 1], r=row["r"]).value.item() == pytest.approx(
+                wanted, abs=1e-7
+            )
 
 
 def test_fidelity_table(classic: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def hand() -> tuple[Tensor, Tensor]:
 
 
 def test_answer_by_hand() -> None:
-    """p of the labels is 1/2, 3/4 and 1/4: losses log 2, log 4 − log 3, log 4. The label at position 0 has no logit."""
+    """p of the labels is 1/2, 3/4, 1/4: losses log 2, log 4 − log 3, log 4. Position 0 has no logit."""
     logits, labels = hand()
     tokens = losses.answer_cross_entropy(logits, labels)
     assert tokens.value.item() == pytest.approx((LOG2 + LOG4 - LOG3 + LOG4) / 3)
@@ -61,7 +61,9 @@ def test_answer_at_the_extremes_and_in_half_precision() -> None:
     assert logits.grad is not None
     assert logits.grad[1, 0].tolist() == [-0.5, 0.5]
     rough = logits.detach().bfloat16()
-    assert losses.answer_cross_entropy(rough, torch.tensor([[IGNORED, 0], [IGNORED, 0]])).value.dtype == torch.float32
+    assert (
+        losses.answer_cross_entropy(rough, torch.tensor([[IGNORED, 0], [IGNORED, 0]])).value.dtype == torch.float32
+    )
 
 
 def made(seed: int, rows: int = 6, length: int = 7, words: int = 11) -> tuple[Tensor, Tensor]:
@@ -159,7 +161,7 @@ def test_the_first_hit_counts() -> None:
 
 
 def test_level_position_errors() -> None:
-    with pytest.raises(DataError, match="row 3: the labels have no answer start.*mask rows that carry no level"):
+    with pytest.raises(DataError, match=r"row 3: the labels have no answer start.*mask rows that carry no level"):
         losses.level_positions(LABELS, STARTS, LEVELS)
     with pytest.raises(DataError, match="row 0: the labels have no answer start"):
         losses.level_positions(torch.tensor([[1, 7, 8]]), STARTS, LEVELS)  # nothing after it
@@ -181,5 +183,5 @@ def test_logits_at() -> None:
     assert losses.logits_at(logits, torch.tensor([1, 2, 3, -1]), inserted=2)[:3, 0].tolist() == [2, 8, 14]
     with pytest.raises(DataError, match="row 1: position 0 with 0 inserted has no logit before it"):
         losses.logits_at(logits, torch.tensor([1, 0, 1, 1]))
-    with pytest.raises(DataError, match="row 0: position 5 with 1 inserted.*from 0 to 4"):
+    with pytest.raises(DataError, match=r"row 0: position 5 with 1 inserted.*from 0 to 4"):
         losses.logits_at(logits, torch.tensor([5, 1, 1, 1]), inserted=1)
