@@ -1,4 +1,4 @@
-"""Losses for quality models: pure functions of tensors, each with the paper that it follows.
+"""Losses of whole batches, where every row counts: what the stages of nano use.
 
 Shapes: B rows, K levels. Level scores run from 1 (worst) to K (best); level order in tensors is the order of
 `scores`. Every function returns a scalar mean over rows, float32, differentiable in its first argument.

@@ -1,4 +1,4 @@
-"""Losses against hand arithmetic, and their properties."""
+"""Losses of whole batches against hand arithmetic, and their properties."""
 
 import math
 
