@@ -141,7 +141,7 @@ def test_resume_and_refusals(run: Run, tmp_path: Path) -> None:
 USAGE = [
     ("", "a recipe, --src and --out are needed; `mllmqa build --list` names the recipes"),
     ("qalign", "a recipe, --src and --out are needed"),
-    ("qalgn --src in --out out", "no recipe 'qalgn'; expected compare2score | "),
+    ("qalgn --src in --out out", "no recipe 'qalgn'; expected coinstruct | "),
     ("depictqa --src in --out out", "depictqa makes as many samples as are wanted; expected --n NUMBER"),
     ("depictqa px=1 --src in --out out", "option 'px=1'; expected short_px=224"),
     ("depictqa --src gone --out out --n 1", "gone: no such source"),

@@ -83,16 +83,23 @@ class Item:
         return Picture(pixels, path, part_of(path))
 
     def video(self, chance: np.random.Generator, seconds: float) -> Video:
-        """Draw a part of a pristine clip: so many seconds, or all of a shorter one; frames are shrunk likewise.
+        """Draw a part of a pristine clip, so many seconds long; frames are shrunk to ``short_px`` likewise.
 
         Raises:
             MediaError: It cannot be decoded.
+            DataError: It is shorter, or smaller than that.
         """
         path = _drawn(self.sources.clips, chance, "clips")
         duration = self.folder.duration_s(path)
-        start = float(chance.uniform(0, max(duration - seconds, 0.0)))
+        if duration < seconds:
+            raise DataError(f"lasts {duration:.2f} s", where=printed(path), expected=f"at least {seconds:g} s")
+        start = float(chance.uniform(0, duration - seconds))
         short_px = self.number_of("short_px")
         clip = video_distortions.read_clip(path, short_side=short_px, span_s=(start, start + seconds))
+        height, width = clip.frames_THWC.shape[1:3]
+        if min(height, width) < short_px:
+            expected = f"a short side of at least {short_px} px: an enlarged clip would give itself away"
+            raise DataError(f"has frames of {width}×{height} px", where=printed(path), expected=expected)
         return Video(clip, path, part_of(path))
 
     def rated(self) -> Rated:
