@@ -114,17 +114,16 @@ class Item:
         turn, place = divmod(self.number, len(rows))
         return rows[_order(self.seed, self.recipe, turn, len(rows))[place]]
 
-    def fellow(self, one: Rated, chance: np.random.Generator, tries: int = 64) -> Rated:
+    def fellow(self, one: Rated, chance: np.random.Generator) -> Rated:
         """Draw another medium of the same data set and part.
 
         Raises:
             DataError: There is none.
         """
-        for _ in range(tries):
-            other = _drawn(self.sources.rated, chance, "rated")
-            if other.path != one.path and (other.source, other.part) == (one.source, one.part):
-                return other
-        raise DataError("no second medium of its data set and part was drawn", where=one.path.name)
+        others = [other for other in self.sources.groups[one.source, one.part] if other.path != one.path]
+        if not others:
+            raise DataError("is the only medium of its data set and part", where=printed(one.path.name))
+        return _drawn(others, chance, "rated")
 
     # -------------------------------------------------------------- samples
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -64,6 +65,14 @@ class Sources:
     rated: tuple[Rated, ...]
     described: tuple[dict[str, Any], ...]
     findings: Findings
+
+    @cached_property
+    def groups(self) -> dict[tuple[str, Split | None], list[Rated]]:
+        """Rated media by data set and part."""
+        found: dict[tuple[str, Split | None], list[Rated]] = {}
+        for one in self.rated:
+            found.setdefault((one.source, one.part), []).append(one)
+        return found
 
     def count(self, kind: Kind) -> int:
         """Return how many there are of a kind."""

@@ -92,7 +92,7 @@ def test_a_fellow_is_another_one_of_the_same_part(root: Path, tmp_path: Path) ->
         assert other.path != first.path and other.source == first.source
     table(tmp_path / "rated", [("alone.png", 3)])
     alone = item(tmp_path)
-    with pytest.raises(DataError, match=r"alone\.png: no second medium of its data set and part was drawn"):
+    with pytest.raises(DataError, match=r"alone\.png: is the only medium of its data set and part"):
         alone.fellow(alone.rated(), alone.chance("f"))
 
 
