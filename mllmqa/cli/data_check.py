@@ -36,5 +36,6 @@ def check_samples(path: Path, *, media: Depth, as_json: bool) -> None:
         if found > SHOWN:
             print(f"… and {found - SHOWN} more")
         told = f"{counts.n_read_back} read back from their texts, {counts.n_rewritten} rewritten by a teacher"
-        print(f"{counts.n} samples; {told}, {counts.n_plain} without a record of how they were made; {found} problems")
+        told += f", {counts.n_plain} without a record of how they were made"
+        print(f"{counts.n} samples; {told}; {found} problems")
     raise typer.Exit(1 if found else 0)
