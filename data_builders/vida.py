@@ -4,7 +4,7 @@
 
 One to four boxes on each photo that do not overlap, a distortion in each, now and then one on the whole. Boxes are
 asked for and written on a scale of 0 to 1000. People judge by the worst part: the score is the mean of the
-pseudo-MOS of the whole picture and that of its worst region (a distorted box, widened to 176 pixels).
+pseudo-MOS of the whole picture and that of its worst region (a distorted box, widened to 168 pixels).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TASKS = (
 )
 TRIES = 200
 LEAST_SEVERITY = 2
-REGION_PX = 176
+REGION_PX = 168
 
 
 def item(made: Item) -> list[Sample]:
@@ -70,7 +70,7 @@ def region(picture: Picture, box: Box) -> tuple[slice, slice]:
     """Return rows and columns of a box, widened on both sides where it is shorter than metrics need."""
     sides = []
     for low, high, length in zip(box[1::-1], box[3:1:-1], picture.pixels.shape[:2], strict=True):
-        size = max(high - low, REGION_PX)
+        size = min(max(high - low, REGION_PX), length)
         start = min(max((low + high - size) // 2, 0), length - size)
         sides.append(slice(start, start + size))
     return sides[0], sides[1]
