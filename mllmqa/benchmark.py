@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllmqa.errors import UsageError
+from mllmqa.media import Limits
 from mllmqa.models.hf import HFBackend
 from mllmqa.prepare import Prepared, prepare
 
@@ -113,6 +114,10 @@ def measure_speed(scorer: Scorer, options: SpeedOptions | None = None) -> SpeedR
         raise UsageError("only a model that runs on this machine has a speed here", where=backend.info.model)
     if min(chosen.images, chosen.width, chosen.height, chosen.batch_size or 1) < 1:
         raise UsageError(f"cannot measure {chosen}", expected="positive numbers")
+    if chosen.width * chosen.height > Limits().max_pixels:
+        raise UsageError(
+            f"pictures of {chosen.width}x{chosen.height}", expected=f"at most {Limits().max_pixels:,} pixels"
+        )
     size = min(chosen.images, chosen.batch_size or (4 if backend.info.device == "cpu" else 16))
     run = _Run(scorer, backend, chosen)
     flop = run.warm_up(size)
@@ -163,8 +168,16 @@ class _Run:
         self._backend.logits(batch)
         if self._backend.info.quantization is not None:
             return None
-        with FlopCounterMode(display=False, custom_mapping=_uncounted()) as counter:
-            self._backend.logits(batch)
+        # The counter follows gradients of whatever wants them and stumbles, because here there are none.
+        wanting = [p for p in self._backend.model.parameters() if p.requires_grad]
+        try:
+            for parameter in wanting:
+                parameter.requires_grad_(False)
+            with FlopCounterMode(display=False, custom_mapping=_uncounted()) as counter:
+                self._backend.logits(batch)
+        finally:
+            for parameter in wanting:
+                parameter.requires_grad_(True)
         return float(counter.get_total_flops()) / size
 
     def batch(self, size: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mllmqa.errors import UsageError
 from mllmqa.models.load import LocalOptions, load_backend
-from mllmqa.models.presets import API_PRESET, DEFAULT_MODEL
+from mllmqa.models.presets import DEFAULT_MODEL
 from mllmqa.models.quantize import Quantization
 from mllmqa.models.resolve import ModelSource, resolve
 from mllmqa.scoring import Scorer
@@ -50,7 +50,7 @@ def load(
     """
     local = options if isinstance(options, LocalOptions) else None
     source = resolve(model, revision, local.base if local else None)
-    if source.preset.name == API_PRESET:
+    if source.remote:
         if (device, dtype, quantize, anchors, local) != ("auto", "auto", None, None, None):
             raise UsageError(
                 "the endpoint chooses device, dtype and quantisation, and compares with no anchors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,13 +19,12 @@ def convert_model(
     ] = None,
 ) -> None:
     """Write a copy of a model that stock transformers loads: safetensors, no remote code."""
-    from transformers.utils.logging import disable_progress_bar
+    from mllmqa.cli.loading import quiet
 
+    quiet()
     from mllmqa.convert import convert
     from mllmqa.models.load import LocalOptions
 
-    if not sys.stderr.isatty():
-        disable_progress_bar()
     options = LocalOptions(base=base, vision_tower=vision_tower)
     made = convert(source, destination, dtype=dtype, revision=revision, options=options)
     print(

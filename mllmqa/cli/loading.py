@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from mllmqa.errors import UsageError
@@ -14,27 +15,40 @@ if TYPE_CHECKING:
     from mllmqa.scoring import Scorer
 
 
-def load_model(model: str, rare: dict[str, Any] | ApiOptions | None = None, **options: Any) -> Scorer:
+def load_model(
+    model: str, rare: dict[str, Any] | None = None, endpoint: ApiOptions | None = None, **options: Any
+) -> Scorer:
     """Load a scorer; what libraries say about it is kept from the terminal.
 
     Args:
         model: As after ``--model``.
-        rare: Fields of :class:`~mllmqa.models.load.LocalOptions` (those that are None or False say nothing), or
-            the options of an endpoint.
+        rare: Fields of :class:`~mllmqa.models.load.LocalOptions`; those that are None or False say nothing.
+        endpoint: Options of an endpoint.
         options: As for :func:`mllmqa.loading.load`.
-    """
-    from transformers.utils.logging import disable_progress_bar
 
+    Raises:
+        UsageError: Both ``rare`` and ``endpoint`` say something.
+    """
+    quiet()
     from mllmqa.loading import load
     from mllmqa.models.load import LocalOptions
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told by our one line
+    said = {name: value for name, value in (rare or {}).items() if value}
+    if endpoint is not None and said:
+        raise UsageError(f"a model behind an endpoint has no {', '.join(said)}", where=model)
+    return load(model, options=endpoint or (LocalOptions(**said) if said else None), **options)
+
+
+def quiet() -> None:
+    """Keep from the terminal what libraries say while they load: what is wrong is told by our one line."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    for library in ("huggingface_hub", "bitsandbytes"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore", FutureWarning)
     if not sys.stderr.isatty():
-        disable_progress_bar()
-    if rare is None or isinstance(rare, dict):
-        said = {name: value for name, value in (rare or {}).items() if value}
-        return load(model, options=LocalOptions(**said) if said else None, **options)
-    return load(model, options=rare, **options)
+        transformers_logging.disable_progress_bar()
 
 
 def quantization(scheme: str | None, vision: bool) -> Quantization | None:

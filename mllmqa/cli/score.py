@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,6 @@ from mllmqa.cli import endpoint
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
-    from mllmqa.models.api import ApiOptions
     from mllmqa.resume import Entry
     from mllmqa.schema import Score, Unscored
     from mllmqa.sinks import Sink
@@ -91,8 +90,8 @@ def score(
 
     output = _Output(chosen, resume)
     bits = quantization(quantize, quantize_vision)
-    rare: dict[str, Any] | ApiOptions = api or {"base": base, "compiled": compiled}
-    scorer = load_model(model, rare, device=device, dtype=dtype, quantize=bits, anchors=anchors)
+    rare = {"base": base, "compiled": compiled}
+    scorer = load_model(model, rare, api, device=device, dtype=dtype, quantize=bits, anchors=anchors)
     output.open(scorer.plan(options).spec)
     with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mllmqa.errors import MissingExtraError, ModelLoadError
+from mllmqa.models.diagnosis import broken_weights, said
 from mllmqa.models.mplug_owl2 import MODEL_TYPE, non_lora
 
 CONFIG_FILE = "adapter_config.json"
@@ -105,10 +106,8 @@ def attach(model: Any, folder: Path, *, merge: bool, where: str) -> Any:
         adapted = PeftModel(model, config)
         report = adapted.load_adapter(str(folder), "default", is_trainable=False)
     except Exception as error:
-        raise ModelLoadError(
-            f"the adapter does not fit: {type(error).__name__}: {str(error).splitlines()[0][:300]}",
-            where=where,
-            expected="an adapter trained on this base",
+        raise broken_weights(folder) or ModelLoadError(
+            f"the adapter does not fit: {said(error)}", where=where, expected="an adapter trained on this base"
         ) from error
     for what, keys in (("missing", report.missing_keys), ("unexpected", report.unexpected_keys)):
         if keys:

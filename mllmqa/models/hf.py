@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mllmqa.errors import InferenceError, MllmqaError, UsageError
+from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models.base import LevelLogits, ModelInfo, Request
 from mllmqa.models.batches import Batch, to_device
@@ -63,18 +63,24 @@ class HFBackend:
             media = self.preset.media_separator.join([self.processor.image_token] * len(tags))
             return lay_out(self.preset.layout, media=media, question=prompt.question, answer=prompt.answer)
         content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
-        head = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}],
-            add_generation_prompt=True,
-            tokenize=False,
-            **self.preset.template_arguments,
-        )
+        head = self._templated([{"role": "user", "content": content}])
         if not prompt.answer:
             return str(head)
         separator = self.preset.answer_separator
         if separator is None:
             separator = "" if head[-1:].isspace() else " "
         return f"{head}{separator}{prompt.answer}"
+
+    def _templated(self, messages: list[dict[str, Any]]) -> str:
+        how = {"add_generation_prompt": True, "tokenize": False, **self.preset.template_arguments}
+        try:
+            return str(self.processor.apply_chat_template(messages, **how))
+        except Exception as error:
+            raise ModelLoadError(
+                f"its chat template fails: {type(error).__name__}: {error}",
+                where=self.info.model,
+                expected="one that takes a user's turn with a picture and a text",
+            ) from error
 
     def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
         """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""
@@ -186,7 +192,19 @@ class HFBackend:
             raise UsageError("this model has no video input", where=self.info.model)
         if not any(key.startswith("pixel_values") for key in encoded):
             raise InferenceError("its processor returned no pixels for the pictures", where=self.info.model)
+        self._check_length(encoded["input_ids"].shape[1])
         return dict(encoded)
+
+    def _check_length(self, tokens: int) -> None:
+        """Refuse what is longer than the model has positions for: it would still answer, but nonsense."""
+        settings = self.model.config.get_text_config()
+        limit = getattr(settings, "max_position_embeddings", None)
+        rotary = getattr(settings, "rope_parameters", None) or {}
+        if rotary.get("rope_type", "default") == "default" and limit is not None and tokens > limit:
+            raise MediaLimitError(
+                f"pictures and prompt are {tokens} tokens, the model has positions for {limit}",
+                hint="use fewer frames (--frames) or another view",
+            )
 
     def _clip(self, request: Request) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.

@@ -16,6 +16,7 @@ from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
 from mllmqa.models import adapters, quantize
 from mllmqa.models.base import ModelInfo
 from mllmqa.models.devices import BALANCED, DTYPES, device_map, input_device, pick_device, pick_dtype
+from mllmqa.models.diagnosis import cannot_load, check_tokenizer
 from mllmqa.models.quantize import Quantization
 from mllmqa.models.resolve import ModelSource
 
@@ -68,6 +69,8 @@ def load_backend(
     """
     from mllmqa.models.hf import HFBackend
 
+    if source.remote:
+        raise UsageError("a model behind an endpoint has no files here", where=source.name)
     options = options or LocalOptions()
     where = pick_device(device)
     kind = pick_dtype(dtype, where)
@@ -115,6 +118,12 @@ def _open(
             source = replace(source, revision=resolve_revision(source.location, source.revision))
         folder = originals.original_folder(source)
         if folder is None:
+            if vision_tower is not None:
+                raise UsageError(
+                    "a vision tower is named",
+                    where=source.name,
+                    expected="that for original LLaVA checkpoints only",
+                )
             model, processor = _from_pretrained(source, dtype, where, quantization)
         else:
             config = originals.configuration(folder, vision_tower)
@@ -123,16 +132,12 @@ def _open(
     except MllmqaError:
         raise
     except Exception as error:
-        raise ModelLoadError(
-            f"cannot be loaded: {type(error).__name__}: {_first_sentence(error)}",
-            where=source.name,
-            expected="config.json, *.safetensors and a processor that transformers reads without remote code",
-            hint=None if source.local else "if this machine is offline, download the model first",
-        ) from error
+        raise cannot_load(error, source.name, Path(source.location) if source.local else None) from error
     if quantization is not None:
         quantize.check(model, vision=quantization.vision, where=source.name)
     if not getattr(processor, "chat_template", None):
         raise ModelLoadError("its processor has no chat template", where=source.name)
+    check_tokenizer(processor, source.name)
     return model, processor, getattr(source.revision, "resolved", source.revision)
 
 
@@ -207,11 +212,6 @@ def _placement(
         made["quantization_config"] = quantize.bnb_config(quantization, skip, dtype)
     placed = device_map(where, quantized=stored or quantization is not None)
     return made if placed is None else {**made, "device_map": placed}
-
-
-def _first_sentence(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else "no message"
 
 
 def _check_keys(source: ModelSource, report: dict[str, Any], *, strict: bool) -> None:

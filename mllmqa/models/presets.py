@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -219,10 +220,13 @@ def preset_named(name: str) -> Preset:
         UnknownNameError: No preset has this name; offers the nearest one.
     """
     if name not in presets():
-        close = difflib.get_close_matches(name, presets(), n=1)
         raise UnknownNameError(
-            f"no preset {name!r}",
-            expected="a name listed by `mllmqa models`",
-            hint=f"did you mean {close[0]!r}?" if close else None,
+            f"no preset {name!r}", expected="a name listed by `mllmqa models`", hint=nearest(name, presets())
         )
     return presets()[name]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the question whether the most similar known name was meant; None if none is similar."""
+    close = difflib.get_close_matches(name.strip().lower(), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else None

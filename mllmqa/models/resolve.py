@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
@@ -10,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mllmqa.errors import ModelLoadError, UnknownNameError, UsageError
+from mllmqa.models.adapters import CONFIG_FILE as ADAPTER_CONFIG
 from mllmqa.models.adapters import base_of, is_adapter
-from mllmqa.models.presets import API_PRESET, GENERIC_PRESET, Preset, presets
+from mllmqa.models.presets import API_PRESET, GENERIC_PRESET, Preset, nearest, presets
 
 API_PREFIX = "api:"
 """``--model api:NAME`` is the model NAME behind an OpenAI-compatible endpoint."""
@@ -42,6 +42,11 @@ class ModelSource:
     revision: str | None = None
     adapter: str | None = None
     adapter_revision: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is behind an endpoint, so that ``location`` is what the endpoint calls it."""
+        return self.preset.name == API_PRESET
 
 
 def write_marker(folder: Path, name: str) -> None:
@@ -81,11 +86,10 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
     if _HUB_ID.fullmatch(name) and not looks_like_path:
         preset = next((p for p in known.values() if p.weights == name), known[GENERIC_PRESET])
         return ModelSource(name, preset, name, local=False, revision=revision or preset.revision)
-    close = difflib.get_close_matches(name, [n for n, p in known.items() if p.weights], n=1)
     raise UnknownNameError(
         f"no model {name!r}",
         expected="a name listed by `mllmqa models`, a folder with config.json, a hub id like org/name, or api:NAME",
-        hint=f"did you mean {close[0]!r}?" if close else None,
+        hint=nearest(name, [n for n, p in known.items() if p.weights]),
     )
 
 
@@ -111,7 +115,17 @@ def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
 def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
     """Resolve the base of an adapter; a marker file beside the adapter says how the two are asked."""
     folder = Path(name).expanduser().resolve()
-    under = resolve(base or base_of(folder), revision)
+    wanted = base or base_of(folder)
+    try:
+        under = resolve(wanted, revision)
+    except UnknownNameError as error:
+        if base:
+            raise
+        raise ModelLoadError(
+            f"its base {wanted!r} is no model here",
+            where=folder / ADAPTER_CONFIG,
+            hint="say which with --base",
+        ) from error
     if under.adapter is not None:
         raise ModelLoadError("its base is an adapter itself", where=name, expected="a whole model")
     preset = _marked(folder, under.preset)
@@ -119,8 +133,15 @@ def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSou
 
 
 def _preset_of(folder: Path) -> Preset:
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         raise ModelLoadError("this folder holds no model", where=folder, expected="a config.json in it")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelLoadError(f"cannot be loaded as JSON: {error}", where=path) from error
+    if not isinstance(settings, dict):
+        raise ModelLoadError(f"is a JSON {type(settings).__name__}", where=path, expected="a JSON object")
     return _marked(folder, presets()[GENERIC_PRESET])
 
 
@@ -129,13 +150,17 @@ def _marked(folder: Path, otherwise: Preset) -> Preset:
     marker = folder / MARKER_FILE
     if not marker.is_file():
         return otherwise
+    expected = '{"preset": NAME} with a name of `mllmqa models`'
     try:
-        name = json.loads(marker.read_text(encoding="utf-8"))["preset"]
-        return presets()[name]
-    except (ValueError, KeyError, TypeError) as error:
+        name = str(json.loads(marker.read_text(encoding="utf-8"))["preset"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelLoadError(f"malformed: {error!r}", where=marker, expected=expected) from error
+    here = {known: preset for known, preset in presets().items() if known != API_PRESET}
+    if name not in here:  # the preset of endpoints would send the user's pictures away
         raise ModelLoadError(
-            f"malformed: {error!r}", where=marker, expected='{"preset": NAME} with a name of `mllmqa models`'
-        ) from error
+            f"no preset {name!r} for a model in a folder", where=marker, expected=expected, hint=nearest(name, here)
+        )
+    return here[name]
 
 
 def on_this_machine(preset: Preset) -> bool:
