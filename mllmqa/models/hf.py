@@ -65,7 +65,7 @@ class HFBackend:
         content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
         head = self._templated([{"role": "user", "content": content}])
         if not prompt.answer:
-            return str(head)
+            return head
         separator = self.preset.answer_separator
         if separator is None:
             separator = "" if head[-1:].isspace() else " "

@@ -127,7 +127,8 @@ def _open(
             model, processor = _from_pretrained(source, dtype, where, quantization)
         else:
             config = originals.configuration(folder, vision_tower)
-            how = _placement(source, config, dtype, where, quantization)
+            seeing = originals.seeing_parts(folder)
+            how = _placement(source, config, dtype, where, quantization, seeing)
             model, processor = originals.load(folder, dtype, vision_tower, **how)
     except MllmqaError:
         raise
@@ -198,9 +199,17 @@ def _compile(model: Any) -> None:
 
 
 def _placement(
-    source: ModelSource, config: Any, dtype: Any, where: str, quantization: Quantization | None
+    source: ModelSource,
+    config: Any,
+    dtype: Any,
+    where: str,
+    quantization: Quantization | None,
+    seeing: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Return what ``from_pretrained`` is told about devices and quantisation."""
+    """Return what ``from_pretrained`` is told about devices and quantisation.
+
+    ``seeing`` names modules of the vision that the configuration does not know.
+    """
     stored = getattr(config, "quantization_config", None) is not None
     if stored or quantization is not None:
         quantize.require()
@@ -209,6 +218,7 @@ def _placement(
         if stored:
             raise UsageError("its weights are quantised already", where=source.name, hint="leave out --quantize")
         skip = quantize.skip_list(quantize.skeleton(config), vision=quantization.vision)
+        skip += () if quantization.vision else seeing
         made["quantization_config"] = quantize.bnb_config(quantization, skip, dtype)
     placed = device_map(where, quantized=stored or quantization is not None)
     return made if placed is None else {**made, "device_map": placed}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mllmqa.models.llava_original import is_original, load_original, open_original, stored_dtype
 from mllmqa.models.vqa2_motion import has_motion, load_motion
+from mllmqa.models.vqa2_motion.load import PARTS
 
 if TYPE_CHECKING:
     from mllmqa.models.resolve import ModelSource
@@ -50,6 +51,11 @@ def _says_original(config: Path) -> bool:
 def configuration(folder: Path, vision_tower: Path | None) -> Any:
     """Return the transformers configuration that a checkpoint becomes."""
     return open_original(folder, vision_tower=vision_tower).config
+
+
+def seeing_parts(folder: Path) -> tuple[str, ...]:
+    """Return the modules that see beside those of :func:`configuration`: VQA²'s motion branch."""
+    return PARTS if has_motion(folder) else ()
 
 
 def load(folder: Path, dtype: Any, vision_tower: Path | None, **arguments: Any) -> tuple[Any, Any]:

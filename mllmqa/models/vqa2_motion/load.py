@@ -10,7 +10,9 @@ from mllmqa.models.llava_original import load as original
 from mllmqa.models.llava_original import shards
 from mllmqa.models.llava_original.shards import Stored
 
-PREFIXES = ("model.slowfast.", "model.slowfast_projector.")
+PARTS = ("slowfast", "slowfast_projector")
+"""Modules of the motion branch."""
+PREFIXES = tuple(f"model.{part}." for part in PARTS)
 """Begin the keys of the motion branch; the rest is :class:`Vqa2ForConditionalGeneration`'s own naming."""
 
 

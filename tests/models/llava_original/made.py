@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,15 +34,20 @@ class Made:
     rows: int  # that the original has
 
 
-def sentencepiece(file: Path) -> Path:
-    """Train a byte-pair vocabulary of 300 pieces like LLaMA's: identity normalisation, byte fallback."""
+def sentencepiece(file: Path, words: Sequence[str] = ()) -> Path:
+    """Train a byte-pair vocabulary of 300 pieces like LLaMA's: identity normalisation, byte fallback.
+
+    Args:
+        file: Written.
+        words: Pieces that it shall have, each after a space.
+    """
     import sentencepiece as sp
 
     model = io.BytesIO()
     sp.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXTS * 20),
+        sentence_iterator=iter([*TEXTS * 20, *(f"is {word}" for word in words for _ in range(200))]),
         model_writer=model,
-        vocab_size=ROWS,
+        vocab_size=rows_for(words),
         **{"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"},
         **{"remove_extra_whitespaces": False, "character_coverage": 1.0, "split_digits": True},
         **{"unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1, "hard_vocab_limit": False, "minloglevel": 2},
@@ -50,8 +56,13 @@ def sentencepiece(file: Path) -> Path:
     return file
 
 
-def bytes_tokenizer(folder: Path) -> int:
-    """Save a byte-level tokenizer with Qwen's special tokens; returns how many tokens it has."""
+def rows_for(words: Sequence[str]) -> int:
+    """Return how many pieces a vocabulary has in which each word is one: room for their beginnings, too."""
+    return ROWS + sum(map(len, words))
+
+
+def bytes_tokenizer(folder: Path, words: Sequence[str] = ()) -> int:
+    """Save a byte-level tokenizer with Qwen's special tokens and ``words``; returns how many tokens it has."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -61,32 +72,44 @@ def bytes_tokenizer(folder: Path) -> int:
     core.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     core.add_special_tokens(special)
+    core.add_tokens([f" {word}" for word in words])
     PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token="<|im_end|>",  # noqa: S106
         pad_token="<|endoftext|>",  # noqa: S106
     ).save_pretrained(folder)
-    return len(vocabulary) + len(special)
+    return len(vocabulary) + len(special) + len(words)
 
 
-def make(kind: str, folder: Path, *, tower: Literal["inside", "outside"] = "inside", **changes: Any) -> Made:
+def make(
+    kind: str,
+    folder: Path,
+    *,
+    tower: Literal["inside", "outside"] = "inside",
+    words: Sequence[str] = (),
+    width: int = 32,
+    **changes: Any,
+) -> Made:
     """Write a tiny original checkpoint of ``kind`` under ``folder`` and return it with its source.
 
     Args:
         kind: One of :data:`KINDS`.
         folder: Created.
         tower: Whether the vision tower lies in the checkpoint or only in ``folder/../tower``.
+        words: Single tokens of its tokenizer after a space.
+        width: Of the language model.
         changes: Fields of the original config.json; None deletes.
     """
     ensure_torchvision()
     folder.mkdir(parents=True)
     if kind == "llava_onevision":
-        image_id, rows = bytes_tokenizer(folder), 320
+        image_id, rows = bytes_tokenizer(folder, words), 320
     else:
-        sentencepiece(folder / "tokenizer.model")
-        image_id, rows = ROWS, ROWS
-    source = _source(kind, image_id, rows)
-    original = {**_original_config(kind, rows), "mm_vision_tower": str(folder.parent / "tower"), **changes}
+        sentencepiece(folder / "tokenizer.model", words)
+        image_id = rows = rows_for(words)
+    source = _source(kind, image_id, rows, width)
+    sizes = {"hidden_size": width, "intermediate_size": 2 * width}
+    original = {**_original_config(kind, rows), **sizes, "mm_vision_tower": str(folder.parent / "tower"), **changes}
     original = {name: value for name, value in original.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(original))
     tensors = original_tensors(source, rows)
@@ -98,15 +121,16 @@ def make(kind: str, folder: Path, *, tower: Literal["inside", "outside"] = "insi
     return Made(folder, source, image_id, image_id + 1 if kind == "llava_onevision" else None, rows)
 
 
-def _source(kind: str, image_id: int, rows: int) -> Any:
+def _source(kind: str, image_id: int, rows: int, width: int) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     qwen = kind == "llava_onevision"
     text = {
         **{"model_type": "qwen2" if qwen else "llama", "vocab_size": max(rows, -(-(image_id + 1) // 64) * 64)},
-        **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4},
-        **{"num_key_value_heads": 2, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+        **{"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 2},
+        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096},
+        "rms_norm_eps": 1e-5,
         "rope_parameters": {"rope_type": "default", "rope_theta": 50000.0},
     }
     model_type = "siglip_vision_model" if qwen else "clip_vision_model"
@@ -133,7 +157,7 @@ def _source(kind: str, image_id: int, rows: int) -> Any:
 def _original_config(kind: str, rows: int) -> dict[str, Any]:
     """Return what LLaVA's training writes, for the tiny sizes."""
     common = {
-        **{"vocab_size": rows, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
+        **{"vocab_size": rows, "num_hidden_layers": 2},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096},
         **{"rms_norm_eps": 1e-5, "rope_theta": 50000.0, "rope_scaling": None, "hidden_act": "silu"},
         **{"tie_word_embeddings": False, "use_cache": True, "torch_dtype": "float16"},
