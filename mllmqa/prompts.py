@@ -14,20 +14,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
+from mllmqa.schema import Record
 
 WORDINGS = ("build/", "teach/")
 """Folders of wordings that data are made with: files of other kinds (:mod:`mllmqa.data.tasks`, ``.teacher``)."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PromptFile(_Strict):
+class PromptFile(Record):
     """One file below ``prompts/``: text blocks with an identity."""
 
     id: str
@@ -38,14 +35,14 @@ class PromptFile(_Strict):
     """Start of the model's answer, without the level word; may be empty. No trailing space, but for Q-SiT."""
 
 
-class Level(_Strict):
+class Level(Record):
     """One answer word and its value on the scale of its file."""
 
     word: str
     value: float = Field(allow_inf_nan=False)
 
 
-class LevelFile(_Strict):
+class LevelFile(Record):
     """A scale of answer words, best first: the level words, or the comparison words."""
 
     id: str

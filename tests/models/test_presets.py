@@ -69,7 +69,7 @@ def test_compare2score_asks_about_two_pictures_as_published() -> None:
         (((0.5, 0.2),), "row 1 is not 1 probabilities"),
         (((0.5, 1.2), (-0.2, 0.5)), "row 1 is not 2 probabilities"),
         (((0.5, 0.2), (0.7, 0.5)), "row 2: a preference and its opposite do not sum to 1"),
-        (((0.5, float("nan")), (0.7, 0.5)), "row 1 is not 2 probabilities"),
+        (((0.5, float("nan")), (0.7, 0.5)), "should be a finite number"),
     ],
 )
 def test_published_preferences_are_checked(matrix: tuple[tuple[float, ...], ...], message: str | None) -> None:

@@ -17,6 +17,7 @@ from mllmqa.data.build.pictures import Picture, Video
 from mllmqa.data.distortions import Pixels
 from mllmqa.data.sample import Medium, Sample
 from mllmqa.errors import DataError
+from mllmqa.whole_file import write_whole
 
 Role = Literal["stimulus", "reference", "distorted"]
 PER_FOLDER = 1000
@@ -241,6 +242,4 @@ def _write(path: Path, content: bytes) -> None:
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)

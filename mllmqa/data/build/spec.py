@@ -10,6 +10,7 @@ from typing import Any
 
 from mllmqa._version import __version__
 from mllmqa.errors import DataError, UsageError
+from mllmqa.whole_file import write_whole
 
 FILE = "build.json"
 FORMAT = "mllmqa-build-1"
@@ -40,13 +41,8 @@ def _version(package: str) -> str | None:
 
 def write(folder: Path, description: dict[str, Any], result: dict[str, Any] | None = None) -> None:
     """Write the description; with a result when the build is complete."""
-    path = folder / FILE
-    partial = path.with_name(f".{FILE}.partial")
     record = description if result is None else {**description, "result": result}
-    partial.write_text(
-        json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
-    )
-    partial.replace(path)
+    write_whole(folder / FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_same(folder: Path, description: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from mllmqa.data.fullref.metrics import METRICS, known
 from mllmqa.errors import DataError
+from mllmqa.whole_file import write_whole
 
 FORMAT = "mllmqa-pseudo-mos-1"
 LOW, HIGH = 1.0, 5.0
@@ -118,10 +119,7 @@ class PseudoMos:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON; the file appears when it is complete."""
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        partial.write_text(json.dumps(self.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(Path(path), json.dumps(self.as_dict(), ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PseudoMos:

@@ -8,19 +8,16 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mllmqa.data.ratings import Columns, RatingScale, Reading
 from mllmqa.data.tables import UTF8, Format, TableForm
+from mllmqa.schema import Record
 
 Reader = Literal["table", "live", "livec", "tid"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Score(_Strict):
+class Score(Record):
     """What the scores of a table mean."""
 
     direction: Literal["mos", "dmos"]
@@ -48,7 +45,7 @@ class Score(_Strict):
         return RatingScale(self.direction, low, high, width)
 
 
-class ColumnsCard(_Strict):
+class ColumnsCard(Record):
     """Which columns hold what; see :class:`mllmqa.data.ratings.Columns`."""
 
     path: str
@@ -66,7 +63,7 @@ class ColumnsCard(_Strict):
         return Columns(**self.model_dump())
 
 
-class LabelTable(_Strict):
+class LabelTable(Record):
     """One set of labels that is in circulation; a data set may have several, with other scales or rows."""
 
     id: str
@@ -74,7 +71,7 @@ class LabelTable(_Strict):
     """Who distributes it."""
     files: tuple[str, ...] = Field(min_length=1)
     """Paths from the root of the data set on; ``*`` as in shells."""
-    parts: dict[str, Literal["train", "validation", "test"]] = {}
+    parts: dict[str, Literal["train", "validation", "test"]] = Field(default_factory=dict)
     """File (as in ``files``) → the part that all its rows belong to."""
     reader: Reader = "table"
     format: Format | None = None
@@ -83,13 +80,13 @@ class LabelTable(_Strict):
     separator: str | None = None
     columns: ColumnsCard
     media: str = "{path}"
-    patterns: dict[Literal["reference", "distortion"], str] = {}
-    splits: dict[str, Literal["train", "validation", "test"]] = {}
+    patterns: dict[Literal["reference", "distortion"], str] = Field(default_factory=dict)
+    splits: dict[str, Literal["train", "validation", "test"]] = Field(default_factory=dict)
     score: Score
     n: int | None = None
     """Number of usable rows."""
     references: int | None = None
-    split_sizes: dict[Literal["train", "validation", "test"], int] = {}
+    split_sizes: dict[Literal["train", "validation", "test"], int] = Field(default_factory=dict)
     note: str | None = None
 
     @model_validator(mode="after")
@@ -112,7 +109,7 @@ class LabelTable(_Strict):
         return Reading(self.media, splits, self.parts.get(file), patterns)
 
 
-class SplitRule(_Strict):
+class SplitRule(Record):
     """How a data set is divided for training and test."""
 
     rule: Literal["official", "reference", "item", "none"]
@@ -123,7 +120,7 @@ class SplitRule(_Strict):
     note: str | None = None
 
 
-class DataSet(_Strict):
+class DataSet(Record):
     """One data set."""
 
     name: str = Field(pattern=r"[a-z0-9][a-z0-9.-]*")

@@ -9,21 +9,18 @@ from typing import Any, TypeVar
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from mllmqa import resources
 from mllmqa.errors import DataError, PromptError, UnknownNameError
+from mllmqa.schema import Record
 
 FOLDER = "build"
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of width and height, 0..1."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Wording(_Strict):
+class Wording(Record):
     """One file of wordings: named pools of text blocks (Jinja2)."""
 
     id: str
@@ -48,7 +45,7 @@ class Wording(_Strict):
         return _fill(blocks[int(rng.integers(len(blocks)))], self.id, variables)
 
 
-class Vocabulary(_Strict):
+class Vocabulary(Record):
     """What people call distortions and grades (``prompts/build/words.yaml``)."""
 
     id: str

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mllmqa import resources
 from mllmqa.data.tasks.truth import Finding
@@ -17,15 +17,14 @@ from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.data.teacher.truth import Truth
 from mllmqa.errors import PromptError, UnknownNameError
 from mllmqa.prompts import read_file
+from mllmqa.schema import Record
 
 FOLDER = "teach"
 _GENERAL = ("rules", "words")
 Demand = Literal["must", "may"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Identified(Record):
     id: str
     version: int = Field(ge=1)
 
@@ -35,7 +34,7 @@ class _Strict(BaseModel):
         return f"{self.id}@{self.version}"
 
 
-class Rules(_Strict):
+class Rules(_Identified):
     """What holds for every task, and the names before the media."""
 
     system: str
@@ -47,15 +46,14 @@ class Rules(_Strict):
     form: str
 
 
-class Caps(BaseModel):
+class Caps(Record):
     """Most words of an answer, by the number of distortions on one medium."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     one: int = Field(ge=1)
     several: int = Field(ge=1)
 
 
-class TeachFile(_Strict):
+class TeachFile(_Identified):
     """One task."""
 
     parts: tuple[str, ...] = Field(min_length=1)
@@ -68,7 +66,7 @@ class TeachFile(_Strict):
     task: str
 
 
-class FreeWords(_Strict):
+class FreeWords(_Identified):
     """Words of free texts; see the file."""
 
     aliases: dict[str, tuple[str, ...]]
