@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mllmqa.data import biq2021, duplicates
+from mllmqa.data import duplicates, registry
 from mllmqa.errors import MllmqaError, error_line
 from mllmqa.evaluation.stats import agreement
 from mllmqa.records import read_jsonl
@@ -41,17 +41,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/biq2021.jsonl"), help="run log (JSONL)")
     args = parser.parse_args()
 
-    test = biq2021.read_split(args.root, "test")
-    train = biq2021.read_split(args.root, "train")
+    test = registry.read(args.root, "biq2021", part="test").rows
+    train = registry.read(args.root, "biq2021", part="train").rows
     score([str(row.path) for row in test], args.model, args.out)
 
     results = list(read_jsonl(args.out))
-    every = {str(row.path): row.mos for row in test}
+    every = {str(row.path): row.score for row in test}
     print(f"all test photos                               {agreement(results, every)}")
     hashes = [duplicates.hash_files(row.path for row in rows) for rows in (test, train)]
     for bits in THRESHOLDS:
         twins = duplicates.near_duplicates(*hashes, threshold=bits)
-        alone = {str(row.path): row.mos for row, twin in zip(test, twins, strict=True) if not twin}
+        alone = {str(row.path): row.score for row, twin in zip(test, twins, strict=True) if not twin}
         print(f"without near-duplicates of train (<= {bits:2} bits)   {agreement(results, alone)}")
 
 

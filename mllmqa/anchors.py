@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from mllmqa.errors import DataError, UsageError
 from mllmqa.schema import Record
+from mllmqa.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +78,7 @@ class AnchorFile(Record):
 
     def write(self, folder: Path) -> None:
         """Write ``anchors.json`` into a folder, atomically."""
-        partial = folder / f"{FILE}.partial"
-        partial.write_text(json.dumps(self.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
-        partial.replace(folder / FILE)
+        write_whole(folder / FILE, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ Encode = Callable[[str], list[int]]
 """Text → token ids, with the special tokens that the model's prompt has."""
 
 
-def token_ids(encode: Encode, prefix: str, words: Sequence[str], *, model: str = "model") -> list[int]:
+def token_ids(
+    encode: Encode, prefix: str, words: Sequence[str], *, model: str = "model", alone: Encode | None = None
+) -> list[int]:
     """Return the id of each level word as the next token after ``prefix``.
 
     The ids are found by tokenising ``prefix`` and ``prefix + " " + word``: the second must be the first
@@ -32,6 +34,8 @@ def token_ids(encode: Encode, prefix: str, words: Sequence[str], *, model: str =
         prefix: The prompt up to and including the start of the answer, without trailing space.
         words: Level words.
         model: Name for the error message.
+        alone: Tokenises the words by themselves instead, without special tokens: for models that were trained
+            with a word's token right after an answer start that ends in a space (Q-SiT).
 
     Raises:
         LevelTokenError: A word is not one token there, or two words share their token.
@@ -39,7 +43,7 @@ def token_ids(encode: Encode, prefix: str, words: Sequence[str], *, model: str =
     start = encode(prefix)
     found: dict[str, int] = {}
     for word in words:
-        full = encode(f"{prefix} {word}")
+        full = start + alone(word) if alone else encode(f"{prefix} {word}")
         pieces = full[len(start) :]
         if full[: len(start)] != start or len(pieces) != 1:
             raise LevelTokenError(

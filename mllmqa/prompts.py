@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
+from mllmqa.schema import Record
+
+WORDINGS = ("build/", "teach/")
+"""Folders of wordings that data are made with: files of other kinds (:mod:`mllmqa.data.tasks`, ``.teacher``)."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PromptFile(_Strict):
+class PromptFile(Record):
     """One file below ``prompts/``: text blocks with an identity."""
 
     id: str
@@ -32,17 +32,17 @@ class PromptFile(_Strict):
     aspect: str
     question: str
     answer: str
-    """Start of the model's answer, without the level word and without trailing space."""
+    """Start of the model's answer, without the level word; may be empty. No trailing space, but for Q-SiT."""
 
 
-class Level(_Strict):
+class Level(Record):
     """One answer word and its value on the scale of its file."""
 
     word: str
     value: float = Field(allow_inf_nan=False)
 
 
-class LevelFile(_Strict):
+class LevelFile(Record):
     """A scale of answer words, best first: the level words, or the comparison words."""
 
     id: str
@@ -88,10 +88,15 @@ class Prompt:
     answer: str
 
 
-_File = TypeVar("_File", PromptFile, LevelFile)
+_File = TypeVar("_File", bound=BaseModel)
 
 
-def _read(path: Path, kind: type[_File]) -> _File:
+def read_file(path: Path, kind: type[_File]) -> _File:
+    """Read a YAML file as a record of some kind.
+
+    Raises:
+        PromptError: It is malformed; names the first field.
+    """
     try:
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -105,7 +110,8 @@ def _read(path: Path, kind: type[_File]) -> _File:
 def names() -> list[str]:
     """Return the ids of all shipped prompts, e.g. ``score/quality``."""
     root = resources.folder("prompts")
-    return sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.yaml"))
+    found = (p.relative_to(root).with_suffix("").as_posix() for p in root.glob("*/*.yaml"))
+    return sorted(name for name in found if not name.startswith(WORDINGS))
 
 
 @cache
@@ -119,7 +125,7 @@ def load(prompt_id: str) -> PromptFile:
     if prompt_id not in names():
         raise UnknownNameError(f"no prompt {prompt_id!r}", expected=" | ".join(names()))
     path = resources.folder("prompts") / f"{prompt_id}.yaml"
-    found = _read(path, PromptFile)
+    found = read_file(path, PromptFile)
     if found.id != prompt_id:
         raise PromptError(f"id is {found.id!r}", where=path, expected=repr(prompt_id))
     return found
@@ -137,7 +143,7 @@ def word_scale(name: str) -> LevelFile:
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise UnknownNameError(f"no scale of words {name!r}", expected=" | ".join(known))
-    return _read(folder / f"{name}.yaml", LevelFile)
+    return read_file(folder / f"{name}.yaml", LevelFile)
 
 
 def level_scale() -> LevelFile:

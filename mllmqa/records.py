@@ -42,13 +42,17 @@ def flat(result: Score | Unscored) -> dict[str, Any]:
         return row
     row.update({key: getattr(result.provenance, key) for key in _OF_PROVENANCE})
     row.update(value=result.value, std=result.std, coverage=result.coverage, readout=result.readout)
-    row.update(
-        {f"p_{level}": p for level, p in zip(prompts.level_scale().words, result.levels.values(), strict=False)}
-    )
+    row.update(_by_level(result.levels))
     if result.anchored:
         row.update(map_score=result.anchored.score, map_standard_error=result.anchored.standard_error)
     row["n_frames_used"] = len(result.provenance.timestamps_s) or None
     return row
+
+
+def _by_level(levels: dict[str, float]) -> dict[str, float]:
+    known = prompts.level_scale().words
+    named = levels if set(levels) <= set(known) else dict(zip(known, levels.values(), strict=False))
+    return {f"p_{word}": p for word, p in named.items()}
 
 
 def read_jsonl(path: Path) -> Iterator[Score | Unscored]:

@@ -62,7 +62,7 @@ def continue_log(kind: Kind, path: Path, spec: str) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     count = end = 0
-    for number, (line, after) in enumerate(_lines(path), 1):
+    for number, (line, after) in enumerate(lines(path), 1):
         if not line.endswith(b"\n"):
             _check_torn(kind, path, line, first=number == 1)
             break
@@ -87,17 +87,17 @@ def continue_log(kind: Kind, path: Path, spec: str) -> dict[str, Entry]:
 def compact(kind: Kind, path: Path) -> None:
     """Keep the last record of each source; atomic."""
     last: dict[str | None, int] = {}
-    for number, (line, _) in enumerate(_lines(path), 1):
+    for number, (line, _) in enumerate(lines(path), 1):
         entry = _parse(kind, path, number, line)
         last[entry.source if entry else None] = number
     keep = set(last.values())
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as out:
-        out.writelines(line for number, (line, _) in enumerate(_lines(path), 1) if number in keep)
+        out.writelines(line for number, (line, _) in enumerate(lines(path), 1) if number in keep)
     partial.replace(path)
 
 
-def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
+def lines(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield each line with the position after it. Records are one line: names and messages have no breaks."""
     position = 0
     with path.open("rb") as file:
@@ -138,7 +138,15 @@ def _check_torn(kind: Kind, path: Path, line: bytes, *, first: bool) -> None:
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(columns())
         start = header.getvalue().encode()
-    if (kind == "jsonl" or first) and not (start.startswith(line) or line.startswith(start)):
-        raise DataError(
-            "is not a file of results", where=path, expected=f"a file that `mllmqa score --{kind}` wrote"
-        )
+    if kind == "jsonl" or first:
+        check_start(path, line, start, f"a file that `mllmqa score --{kind}` wrote")
+
+
+def check_start(path: Path, line: bytes, start: bytes, expected: str) -> None:
+    """Make sure that a torn line starts as ours do.
+
+    Raises:
+        DataError: It does not: the file is somebody else's, and nothing of it may be cut off.
+    """
+    if not (start.startswith(line) or line.startswith(start)):
+        raise DataError("its last line is torn and not a record of ours", where=path, expected=expected)

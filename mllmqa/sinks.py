@@ -46,7 +46,7 @@ class LogSink:
         self._repeated = False
         fresh = not path.exists() or path.stat().st_size == 0
         self._file = path.open("a", encoding="utf-8", newline="")
-        _lock(self._file, path)
+        lock(self._file, path)
         self._csv = csv.DictWriter(self._file, columns(), lineterminator="\n")
         if kind == "csv" and fresh:
             self._csv.writeheader()
@@ -125,12 +125,12 @@ def open_sink(kind: str, path: Path, *, continued: bool, spec: str) -> tuple[Sin
     known: dict[str, Entry] = {}
     if log.exists():
         with log.open("rb") as guard:
-            _lock(guard, path)
+            lock(guard, path)
             known = resume.continue_log(form, log, spec)
     return (ParquetSink(path, known) if kind == "parquet" else LogSink(form, path, known)), known
 
 
-def _lock(file: IO[Any], path: Path) -> None:
+def lock(file: IO[Any], path: Path) -> None:
     """Make sure that no other process writes the same file (where the system has such locks)."""
     if sys.platform == "win32":
         return

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from mllmqa.cli.app import main
 from mllmqa.loading import load
 from mllmqa.scoring import Scorer
 
 # No test measures time: neither hypothesis' deadline nor its health check for slow data may fail a busy machine.
 settings.register_profile("mllmqa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mllmqa")
+
+
+class Ran(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+"""Calls ``mllmqa`` with these arguments, and with ``stdin=b"…"`` if given."""
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call the command in this process, on a terminal of 100 columns."""
+
+    def call(*arguments: object, stdin: bytes | None = None) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["mllmqa", *map(str, arguments)])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capfd.readouterr()
+        return Ran(int(stopped.value.code or 0), out, err)
+
+    monkeypatch.setenv("COLUMNS", "100")
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,8 @@ def test_a_plain_folder_is_not_written_to(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said_and_nothing_breaks(
     chosen: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (chosen / "anchors.json.partial").mkdir()  # root may write into a read-only folder, but not over a folder
+    # Root may write into a read-only folder, but not over a folder.
+    (chosen / f".anchors.json.{os.getpid()}.partial").mkdir()
     found = AnchorSet.read(chosen)
     with caplog.at_level(logging.WARNING):
         found.store("one", "m", MATRIX)

@@ -108,6 +108,15 @@ def test_token_ids_are_those_after_the_prefix() -> None:
     assert levels.token_ids(encode, "it is", ["good", "bad"]) == [7, 9]
 
 
+def test_words_apart_are_tokenised_by_themselves() -> None:
+    """Q-SiT: "… is " and "Good" are not what "… is Good" is cut into."""
+    alone = {"Good": [17], "Bad": [19], "Excellent": [3, 4]}
+    encode = _encoder({"Good": [7], "Bad": [9], "": []})
+    assert levels.token_ids(encode, "it is ", ["Good", "Bad"], alone=alone.__getitem__) == [17, 19]
+    with pytest.raises(LevelTokenError, match="'Excellent' is 2 tokens"):
+        levels.token_ids(encode, "it is ", ["Excellent", "Bad"], alone=alone.__getitem__)
+
+
 @pytest.mark.parametrize(
     ("pieces", "message"),
     [

@@ -54,6 +54,8 @@ def test_other_words_stand_best_first_in_the_columns_of_the_levels() -> None:
     row = flat(scored("a.png", 4.0).model_copy(update={"levels": levels}))
     assert [row[f"p_{word}"] for word in prompts.level_scale().words] == [0.4, 0.3, 0.2, 0.1, 0.0]
     assert list(row) == columns()
+    two = flat(scored("a.png", 4.0).model_copy(update={"levels": {"good": 0.75, "poor": 0.25}}))
+    assert (two["p_excellent"], two["p_good"], two["p_poor"]) == (None, 0.75, 0.25)
 
 
 def test_an_anchored_score_as_a_row_has_the_score_that_does_not_saturate() -> None:

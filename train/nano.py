@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 
 import mllmqa
 from mllmqa import prompts
-from mllmqa.data import biq2021, distortions, duplicates
+from mllmqa.data import distortions, duplicates, registry
 from mllmqa.errors import DataError
 from mllmqa.evaluation.stats import plcc, srcc
 from mllmqa.models.nano import build
@@ -50,7 +50,7 @@ CONFIGS = Path(__file__).parent / "configs"
 WORST_FIRST = sorted(prompts.level_scale().levels, key=lambda level: level.value)
 WORDS = [level.word for level in WORST_FIRST]
 SCORES = torch.tensor([level.value for level in WORST_FIRST])
-Rows = list[biq2021.BiqRow]
+Rows = list[registry.Levelled]
 Config = dict[str, Any]
 
 
@@ -59,7 +59,7 @@ Config = dict[str, Any]
 
 def choose_rows(data: Path, out: Path, config: Config) -> tuple[Rows, Rows]:
     """Official train rows → rows to fit and rows to validate: a seeded draw among those without near-duplicate."""
-    rows = biq2021.read_split(data, "train")
+    rows = registry.read(data, "biq2021", part="train").levelled()
     cache = out / "train_hashes.npy"
     if not cache.exists():
         np.save(cache, duplicates.hash_files(row.path for row in rows))
@@ -78,7 +78,7 @@ def build_tower(config: Config) -> TowerWithHeads:
     """The tower with its training heads, random weights."""
     torch.manual_seed(config["seed"])
     tower = NanoVisionModel(NanoVisionConfig(**config["tower"]))
-    model = TowerWithHeads(tower, kinds=len(distortions.NAMES), levels=len(SCORES))
+    model = TowerWithHeads(tower, kinds=len(distortions.NANO_NAMES), levels=len(SCORES))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -210,7 +210,7 @@ def figures(results: list[Score], rows: Rows) -> dict[str, float]:
 def report(folder: Path, data: Path, validation: Rows, out: Path) -> None:
     """Score validation and official test rows with what was saved, as a user would."""
     scorer = mllmqa.load(str(folder), device="cpu")
-    test = biq2021.read_split(data, "test")
+    test = registry.read(data, "biq2021", part="test").levelled()
     checked = [one for one in scorer.score([row.path for row in validation + test]) if isinstance(one, Score)]
     if len(checked) < len(validation) + len(test):
         raise DataError("some photos could not be scored", where=data)

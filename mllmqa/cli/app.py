@@ -43,7 +43,9 @@ def _root(
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
     from mllmqa.cli.bench import bench
+    from mllmqa.cli.build import build_data
     from mllmqa.cli.convert import convert_model
+    from mllmqa.cli.data import data
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
 
@@ -52,6 +54,8 @@ def _register() -> None:
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
     app.add_typer(bench, name="bench")
+    app.add_typer(data, name="data")
+    app.command("build")(build_data)
 
 
 _register()

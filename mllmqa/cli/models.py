@@ -40,10 +40,10 @@ def list_models(
         table.add_row(
             preset.name, preset.parameters, here, ", ".join(preset.aspects), preset.licence.weights, preset.title
         )
-    console = _console()
-    console.print(table)
-    console.print("\n`mllmqa models show NAME` tells how one is asked, and its published figures.")
-    console.print("Any folder with a transformers image-text-to-text model, a hub id, or api:NAME works as well.")
+    out = console()
+    out.print(table)
+    out.print("\n`mllmqa models show NAME` tells how one is asked, and its published figures.")
+    out.print("Any folder with a transformers image-text-to-text model, a hub id, or api:NAME works as well.")
 
 
 @app.command("show")
@@ -74,7 +74,7 @@ def show_model(
     for row in shown[1]:
         plcc = "" if row["plcc"] is None else f", PLCC {row['plcc']}"
         table.add_row("published", f"{row['data']}: SRCC {row['srcc']}{plcc} ({row['source']})")
-    _console().print(table, markup=False, highlight=False)
+    console().print(table, markup=False, highlight=False)
 
 
 def _plain(value: object) -> str:
@@ -83,7 +83,8 @@ def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Where tables are printed: as wide as the terminal; elsewhere wide enough."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=160)

@@ -1,4 +1,4 @@
-"""Rated images from a CSV file: path, opinion score and, where there is one, the deviation of the opinions.
+"""Rated media from tables: path, opinion score and, where there are, deviation, opinions, reference and part.
 
 Direction and range of the scores are stated by the caller, never guessed: a DMOS taken for a MOS turns a data set
 upside down without any error (it happened to published training files).
@@ -6,13 +6,12 @@ upside down without any error (it happened to published training files).
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from mllmqa.errors import DataError, UsageError
+from mllmqa.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,14 @@ class RatingScale:
         direction: ``mos``: higher is better; ``dmos``: lower is better.
         low: Lowest possible score.
         high: Highest possible score.
+        std_width: Width of the scale that the deviations are on, where it is another one (KonIQ-10k: scores 0..100,
+            deviations on 1..5); None: high − low.
     """
 
     direction: Literal["mos", "dmos"]
     low: float
     high: float
+    std_width: float | None = None
 
     @classmethod
     def parse(cls, direction: str, limits: str) -> RatingScale:
@@ -53,88 +55,111 @@ class RatingScale:
         share = (score - self.low) / (self.high - self.low)
         return share if self.direction == "mos" else 1.0 - share
 
+    def level(self, score: float) -> float:
+        """Return the score on 1 (worst possible) .. 5 (best possible)."""
+        return 1.0 + 4.0 * self.goodness(score)
+
+    def std_levels(self, std: float) -> float:
+        """Return a deviation of opinions in levels."""
+        return 4.0 * std / (self.std_width or self.high - self.low)
+
 
 @dataclass(frozen=True)
 class Columns:
     """Names of the columns to read.
 
     Attributes:
-        path: Path of the image, relative to the folder of the CSV file or absolute.
-        score: Opinion score.
+        path: Path of the media file, from the folder of the table on, or absolute.
+        score: Opinion score; None: the mean of the histogram, at equal distances over the scale.
         std: Standard deviation of the opinions; None if the file has none.
+        variance: Variance of the opinions, instead of ``std``.
+        n: Number of opinions.
+        reference: The undistorted original, or what else tells contents apart.
+        distortion: Kind of distortion.
+        split: Part that the row belongs to.
+        histogram: Numbers of opinions, worst first.
     """
 
     path: str
-    score: str
+    score: str | None
     std: str | None = None
+    variance: str | None = None
+    n: str | None = None
+    reference: str | None = None
+    distortion: str | None = None
+    split: str | None = None
+    histogram: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Columns:
+        """Read ``path=NAME,score=NAME[,std=NAME…]``.
+
+        Raises:
+            UsageError: Not of this form, or without path and score.
+        """
+        known = [one.name for one in fields(cls) if one.name != "histogram"]
+        given: dict[str, str] = {}
+        for part in text.split(","):
+            key, equals, name = (piece.strip() for piece in part.partition("="))
+            if key not in known or not equals or not name or key in given:
+                raise UsageError(f"columns {text!r}: {part!r}", expected=f"ROLE=COLUMN, of {', '.join(known)}")
+            given[key] = name
+        if "path" not in given or "score" not in given:
+            raise UsageError(f"columns {text!r}", expected="at least path=NAME,score=NAME")
+        return cls(**given)  # type: ignore[arg-type]
+
+    def named(self) -> list[str]:
+        """All column names that must be there."""
+        one = (self.path, self.score, self.std, self.variance, self.n, self.reference, self.distortion, self.split)
+        return [name for name in (*one, *self.histogram) if name is not None]
 
 
 @dataclass(frozen=True)
 class Rating:
-    """One rated image: ``name`` as in the file, ``score`` and ``std`` in its units, ``where`` it stands."""
+    """One rated item.
+
+    Attributes:
+        name: As in the file.
+        path: Of the media file; where it should be, if it is missing.
+        score: In the file's units; what they mean is in the :class:`RatingScale` that it was read with.
+        std: Standard deviation of the opinions; None: not stated.
+        where: File and line.
+        n: Number of opinions; None: not stated.
+        histogram: Numbers of opinions, worst first.
+        reference: Name of the original, or of the content.
+        distortion: Kind of distortion.
+        split: ``train``, ``validation`` or ``test``; None: not stated.
+        extra: All other cells.
+    """
 
     name: str
     path: Path
     score: float
     std: float | None
     where: str
+    n: float | None = None
+    histogram: tuple[float, ...] | None = None
+    reference: str | None = None
+    distortion: str | None = None
+    split: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_ratings(path: Path, columns: Columns, scale: RatingScale) -> list[Rating]:
-    """Read all rows of a CSV file with a header.
+@dataclass(frozen=True)
+class Reading:
+    """How lines become ratings, beside the columns.
 
-    Args:
-        path: CSV in UTF-8.
-        columns: Which columns hold what.
-        scale: What the scores mean; every score must lie on it.
-
-    Raises:
-        DataError: The file, a column, a value or an image is missing or wrong; names file, line and field.
+    Attributes:
+        media: Name of the media file from the root on, with ``{path}`` for the cell and ``{COLUMN}`` for others.
+        splits: Word in the file → train, validation or test.
+        split: The part of all rows of this file.
+        patterns: ``reference`` or ``distortion`` → regular expression on the media name; its first group is it.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            found = list(_rows(csv.reader(file, strict=True), path, columns, scale))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"is not a CSV in UTF-8 ({error})", where=path) from error
-    if not found:
-        raise DataError("no rows", where=path)
-    return found
+
+    media: str = "{path}"
+    splits: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = None
+    patterns: Mapping[str, str] = field(default_factory=dict)
 
 
-def _rows(lines: Iterator[list[str]], path: Path, columns: Columns, scale: RatingScale) -> Iterator[Rating]:
-    header = [cell.strip() for cell in next(lines, [])]
-    wanted = [name for name in (columns.path, columns.score, columns.std) if name is not None]
-    for name in wanted:
-        if header.count(name) != 1:
-            what = f"{header.count(name)} columns are named {name!r}"
-            raise DataError(what, where=f"{path}, line 1", expected=f"one of {', '.join(header) or 'a header'}")
-    seen: dict[str, str] = {}
-    for cells in lines:
-        where = f"{path}, line {getattr(lines, 'line_num', 0)}"
-        if not any(cell.strip() for cell in cells):
-            continue
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        name = row.get(columns.path, "")
-        file = path.parent / name
-        if not name or not file.is_file():
-            raise DataError(f"field {columns.path}: no file {name!r}", where=where)
-        if name in seen:
-            raise DataError(f"field {columns.path}: {name!r} is also in {seen[name]}", where=where)
-        seen[name] = where.rpartition(", ")[2]
-        score = _number(row, columns.score, where, scale.low, scale.high)
-        std = _number(row, columns.std, where, 0, scale.high - scale.low) if columns.std is not None else None
-        yield Rating(name, file, score, std, where)
-
-
-def _number(row: dict[str, str], field: str, where: str, low: float, high: float) -> float:
-    text = row.get(field, "")
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        what = f"field {field} is {text!r}" if text else f"field {field} is missing"
-        raise DataError(what, where=where, expected=f"a number from {low:g} to {high:g}")
-    return value
+AS_NAMED = Reading()

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mllmqa.anchors import AnchorEntry, AnchorFile, Rule, sha256_of
-from mllmqa.data.ratings import Columns, Rating, RatingScale, read_ratings
+from mllmqa.data.rate import read_ratings
+from mllmqa.data.ratings import Columns, Rating, RatingScale
 from mllmqa.errors import DataError, MllmqaError, UsageError
 
 

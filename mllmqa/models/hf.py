@@ -64,6 +64,8 @@ class HFBackend:
             return lay_out(self.preset.layout, media=media, question=prompt.question, answer=prompt.answer)
         content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
         head = self._templated([{"role": "user", "content": content}])
+        if not prompt.answer:
+            return head
         separator = self.preset.answer_separator
         if separator is None:
             separator = "" if head[-1:].isspace() else " "
@@ -92,8 +94,12 @@ class HFBackend:
         """
         key = (text, tuple(words))
         if key not in self._ids:
-            self._ids[key] = token_ids(self._encoder(text), text, words, model=self.info.model)
+            apart = self._alone if self.preset.words_apart else None
+            self._ids[key] = token_ids(self._encoder(text), text, words, model=self.info.model, alone=apart)
         return self._ids[key]
+
+    def _alone(self, word: str) -> list[int]:
+        return list(self.processor.tokenizer(word, add_special_tokens=False)["input_ids"])
 
     def _encoder(self, text: str) -> Encode:
         """Return what turns texts that begin like ``text`` into token ids."""

@@ -110,10 +110,9 @@ def _open(
     ensure_torchvision()
     from transformers.utils.hub import resolve_revision
 
-    from mllmqa.models import mplug_owl2, nano, originals
+    from mllmqa.models import nano, originals
 
     nano.register()
-    mplug_owl2.register()
     try:
         if not source.local:  # one commit for all files, and for the provenance
             source = replace(source, revision=resolve_revision(source.location, source.revision))
@@ -148,14 +147,16 @@ def _from_pretrained(
 ) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
-    from mllmqa.models.mplug_owl2 import MODEL_TYPE
+    from mllmqa.models import mplug_owl2
 
     hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
     kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
     if other := _OTHERS.get(str(kind)):
         raise ModelLoadError(f"its model_type is {kind!r}, {other}", where=source.name)
+    original = kind == mplug_owl2.MODEL_TYPE
+    if original:  # only then: registering imports its whole family
+        mplug_owl2.register()
     config = AutoConfig.from_pretrained(source.location, **hub)
-    original = config.model_type == MODEL_TYPE
     how = _placement(source, config, dtype, where, quantization)
     if not original:
         how["use_safetensors"] = True

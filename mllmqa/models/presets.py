@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from mllmqa import prompts
 from mllmqa.errors import ModelLoadError, UnknownNameError
+from mllmqa.schema import Record
 
 DEFAULT_MODEL = "nano"
 GENERIC_PRESET = "generic"
@@ -24,11 +25,7 @@ _FOLDER = Path(__file__).parent / "presets"
 VideoMode = Literal["native", "images", "per-frame", "auto"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class VideoPreset(_Strict):
+class VideoPreset(Record):
     """How a model takes a video."""
 
     mode: VideoMode
@@ -40,14 +37,14 @@ class VideoPreset(_Strict):
     """What the model sees of a frame; None: the view of pictures."""
 
 
-class Licence(_Strict):
+class Licence(Record):
     """Licences of code and weights, as stated by the authors."""
 
     code: str
     weights: str
 
 
-class Published(_Strict):
+class Published(Record):
     """One row of a published table."""
 
     data: str
@@ -56,7 +53,7 @@ class Published(_Strict):
     source: str
 
 
-class AnchoredPreset(_Strict):
+class AnchoredPreset(Record):
     """How a model is asked to compare an input with anchor images; the defaults serve any model."""
 
     prompt: str = "compare/second_to_first"
@@ -88,7 +85,7 @@ class AnchoredPreset(_Strict):
         return matrix
 
 
-class Preset(_Strict):
+class Preset(Record):
     """A scorer as data: where its weights are, how it is asked, what it sees.
 
     A file with ``extends: NAME`` states only what differs from that preset.
@@ -111,6 +108,8 @@ class Preset(_Strict):
     """Aspect → prompt id."""
     words: str = "levels"
     """Scale of the answer words (:func:`mllmqa.prompts.word_scale`), on 1..5."""
+    words_apart: bool = False
+    """Whether the words are tokens by themselves, without a space, put behind an answer start that ends in one."""
     view: str
     """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
     views: tuple[str, ...] | None = None
@@ -120,7 +119,7 @@ class Preset(_Strict):
     """Whole text of a prompt with {question}, {media} and {answer}, as published; None: the chat template."""
     media_separator: str = ""
     """Between the placeholders of several pictures in ``{media}``."""
-    template_arguments: dict[str, bool | str] = {}
+    template_arguments: dict[str, bool | str] = Field(default_factory=dict)
     """Given to the chat template, e.g. ``enable_thinking``."""
     answer_separator: str | None = None
     """Between chat template and answer start; None: a space unless the template ends with white space."""

@@ -44,8 +44,8 @@ def make_view(path: Path, view: View, side: int, rng: np.random.Generator) -> Pi
     crop = random_crop(image, side, 1.0, rng)
     if view == "crop":
         return crop
-    name = distortions.NAMES[rng.integers(len(distortions.NAMES))]
-    return distortions.apply(name, crop, float(rng.uniform(1, 5)), rng)
+    name = distortions.NANO_NAMES[rng.integers(len(distortions.NANO_NAMES))]
+    return distortions.apply(crop, name, float(rng.uniform(1, 5)), rng).pixels
 
 
 def cached(

@@ -46,7 +46,8 @@ class Mixture:
 class Batch:
     """`pixels` (R + 2P, 3, c, c) uint8: R rated, then P lighter, then their P heavier partners.
 
-    `level` (R,) 1..5; `kind` (2P,) 0 = undistorted, else 1 + index in `distortions.NAMES`; `severity` (2P,) 0..5.
+    `level` (R,) 1..5; `kind` (2P,) 0 = undistorted, else 1 + index in `distortions.NANO_NAMES`;
+    `severity` (2P,) 0..5.
     """
 
     pixels: Tensor
@@ -102,13 +103,13 @@ class MixtureBatches(Dataset[Batch]):
         """Lighter crop, heavier crop, kind (≥ 1), and their severities (0 = untouched)."""
         source = read_rgb(self.mixture.sources[int(rng.integers(len(self.mixture.sources)))])
         crop = random_crop(source, side, rng.choice((1.0, 1.0, 1.5)), rng)
-        kind = int(rng.integers(len(distortions.NAMES)))
+        kind = int(rng.integers(len(distortions.NANO_NAMES)))
         low = 0.0 if rng.random() < 0.4 else float(rng.uniform(1, 4))
         high = float(rng.uniform(max(1.0, low + 0.8), 5))
         seed = int(rng.integers(2**32))
-        name = distortions.NAMES[kind]
-        light = distortions.apply(name, crop, low, np.random.default_rng(seed)) if low else crop
-        heavy = distortions.apply(name, crop, high, np.random.default_rng(seed))
+        name = distortions.NANO_NAMES[kind]
+        light = distortions.apply(crop, name, low, np.random.default_rng(seed)).pixels if low else crop
+        heavy = distortions.apply(crop, name, high, np.random.default_rng(seed)).pixels
         return light, heavy, kind + 1, low, high
 
 
@@ -152,7 +153,8 @@ def make_smoke_set(folder: Path, seed: int, photos: int = 16, side: int = 512) -
             flat[side // 4 : side // 2, : int(rng.integers(side // 4, side))] += rng.uniform(-60, 60)
             pixels = np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8)
             severity = 1 + 4 * number / (photos - 1)
-            pixels = distortions.apply("defocus_blur", pixels, severity, rng) if number % 4 else pixels
+            if number % 4:
+                pixels = distortions.apply(pixels, "nano_defocus_blur", severity, rng).pixels
             Image.fromarray(pixels).save(images / f"{prefix}{number}.jpg", quality=92)
             lines.append(f"{prefix}{number}.jpg,{0.9 - 0.15 * severity if number % 4 else 0.9:.4f}")
         (folder / f"{split} (Images and MOS).csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

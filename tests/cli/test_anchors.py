@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from PIL import Image
 
-from mllmqa.cli.app import main
 from mllmqa.schema import Score, read_result
 from tests import tiny_models
-from tests.conftest import photo_pixels
+from tests.conftest import Run, photo_pixels
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 COLUMNS = ("--path-column", "file", "--score-column", "mos", "--std-column", "sd")
 SCALE = ("--direction", "mos", "--range", "1:5")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mllmqa", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(stopped.value.code or 0), out, err)
-
-    monkeypatch.setenv("COLUMNS", "100")
-    return call
 
 
 @pytest.fixture(scope="module")

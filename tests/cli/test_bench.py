@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from mllmqa import benchmark
-from mllmqa.cli.app import main
 from tests import tiny_models
+from tests.conftest import Run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
 @pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call ``mllmqa bench`` in this process."""
-
-    def call(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mllmqa", "bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(stopped.value.code or 0), out, err)
-
-    monkeypatch.setenv("COLUMNS", "100")
+def run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call ``mllmqa bench``."""
     monkeypatch.setitem(benchmark.MATRIX_SIZE, "cpu", 64)
-    return call
+    return functools.partial(run, "bench")
 
 
 @pytest.fixture(scope="module")

@@ -4,52 +4,22 @@ from __future__ import annotations
 
 import csv
 import functools
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from PIL import Image
 
-from mllmqa.cli.app import main
 from mllmqa.records import read_jsonl
 from mllmqa.schema import Score, Unscored, read_result
-from tests.conftest import photo_pixels
+from tests.conftest import Run, photo_pixels
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call the command in this process; returns exit code, stdout, stderr."""
-
-    def call(*arguments: object, stdin: bytes | None = None) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mllmqa", *map(str, arguments)])
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capfd.readouterr()
-        return Ran(int(stopped.value.code or 0), out, err)
-
-    monkeypatch.setenv("COLUMNS", "100")
-    return call
 
 
 @pytest.fixture
@@ -241,7 +211,20 @@ def test_per_frame_rows(run: Run, tmp_path: Path) -> None:
     assert [row.split("  ")[-1].strip() for row in rows[2:]] == ["at 0.000 s", "at 0.200 s", "at 0.400 s"]
 
 
-@pytest.mark.parametrize("command", [[], ["score"], ["models"], ["models", "show"], ["convert"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["score"],
+        ["models"],
+        ["models", "show"],
+        ["convert"],
+        ["data"],
+        ["data", "ls"],
+        ["data", "info"],
+        ["data", "check"],
+    ],
+)
 def test_help_is_as_committed(command: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     golden = GOLDEN / f"help{'-'.join(['', *command])}.txt"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mllmqa.data.ratings import Columns, RatingScale, read_ratings
+from mllmqa.data.rate import read_ratings
+from mllmqa.data.ratings import Columns, RatingScale
 from mllmqa.errors import DataError, UsageError
 
 MOS = RatingScale("mos", 1, 5)

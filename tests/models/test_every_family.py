@@ -18,7 +18,7 @@ from PIL import Image
 import mllmqa
 from mllmqa import prompts
 from mllmqa.convert import convert
-from mllmqa.errors import InferenceError, LevelTokenError
+from mllmqa.errors import InferenceError, LevelTokenError, UsageError
 from mllmqa.models import quantize
 from mllmqa.models.base import Request
 from mllmqa.models.load import load_backend

@@ -14,6 +14,7 @@ from mllmqa.levels import distribution
 from mllmqa.models.base import Clip, LevelLogits, Request
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
+from mllmqa.models.presets import presets
 from mllmqa.models.resolve import resolve
 from mllmqa.models.torchvision_shim import has_torchvision
 from tests import tiny_models
@@ -167,3 +168,31 @@ def test_a_template_that_writes_bos_gives_one_bos(folder: Path) -> None:
     with_bos = load_backend(resolve(str(place)), device="cpu")
     assert with_bos.text(_request(1)).startswith("<s>")
     assert _difference(_ask(plain, _request(1))[0], _ask(with_bos, _request(1))[0]) == 0
+
+
+def test_an_empty_answer_start_reads_the_first_word_of_the_answer(folder: Path) -> None:
+    plain = _load("llava", folder)
+    layout = presets()["q-instruct"].layout
+    asked = plain.preset.model_copy(update={"layout": layout, "words": "good-poor"})
+    backend = HFBackend(plain.model, plain.processor, asked, plain.info)
+    request = _request(1, prompts.render(prompts.load("score/rate"), medium="image"))
+    assert backend.text(request).endswith("USER: <image>\nRate the quality of the image. ASSISTANT:")
+    good, poor = prompts.word_scale("good-poor").words
+    (two,) = backend.level_logits([request], (good, poor))
+    assert isinstance(two, LevelLogits)
+    (five,) = _ask(backend, request)
+    np.testing.assert_array_equal(two.logits, five.logits[[WORDS.index(good), WORDS.index(poor)]])
+    assert plain.text(request).endswith("ASSISTANT:")
+
+
+def test_words_apart_are_single_tokens_or_refused(folder: Path) -> None:
+    plain = _load("llava_onevision", folder)
+    asked = plain.preset.model_copy(update={"words_apart": True})
+    backend = HFBackend(plain.model, plain.processor, asked, plain.info)
+    prompt = prompts.render(prompts.load("score/qsit"), medium="image")
+    text = backend.text(_request(1, prompt))
+    assert text.endswith("assistant\nThe quality of this image is ")
+    with pytest.raises(LevelTokenError, match="'Excellent' is 9 tokens"):  # bytes, in this tokenizer
+        backend.level_ids(text, prompts.word_scale("levels-capital").words)
+    letters = backend.level_ids(text, ("E", "G", "F", "P", "B"))
+    assert letters == [backend.processor.tokenizer.convert_tokens_to_ids(x) for x in "EGFPB"]

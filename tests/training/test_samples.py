@@ -5,22 +5,22 @@ import pytest
 import torch
 from PIL import Image
 
-from mllmqa.data import biq2021, distortions
+from mllmqa.data import distortions, registry
 from mllmqa.training.samples import Mixture, MixtureBatches, make_smoke_set, random_crop
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[biq2021.BiqRow]:
+def rows(tmp_path_factory: pytest.TempPathFactory) -> list[registry.Levelled]:
     folder = make_smoke_set(tmp_path_factory.mktemp("set"), seed=1, photos=6, side=96)
-    return biq2021.read_split(folder, "train")
+    return registry.read(folder, "biq2021", part="train").levelled()
 
 
-def mixture(rows: list[biq2021.BiqRow], rated_rows: int = 3, pairs: int = 2) -> MixtureBatches:
+def mixture(rows: list[registry.Levelled], rated_rows: int = 3, pairs: int = 2) -> MixtureBatches:
     rated = [(row.path, row.level) for row in rows]
     return MixtureBatches(Mixture(rated, [row.path for row in rows], rated_rows, pairs, [(32, 2), (48, 3)], 7))
 
 
-def test_batches_have_the_stated_shapes(rows: list[biq2021.BiqRow]) -> None:
+def test_batches_have_the_stated_shapes(rows: list[registry.Levelled]) -> None:
     data = mixture(rows)
     assert len(data) == 5
     small, large = data[1], data[2]
@@ -31,23 +31,23 @@ def test_batches_have_the_stated_shapes(rows: list[biq2021.BiqRow]) -> None:
     assert small.kind.shape == small.severity.shape == (4,)
 
 
-def test_a_batch_depends_on_its_index_alone(rows: list[biq2021.BiqRow]) -> None:
+def test_a_batch_depends_on_its_index_alone(rows: list[registry.Levelled]) -> None:
     first, again = mixture(rows)[3], mixture(rows)[3]
     assert torch.equal(first.pixels, again.pixels)
     assert torch.equal(first.severity, again.severity)
     assert not torch.equal(first.pixels, mixture(rows)[4].pixels)
 
 
-def test_pairs_are_ordered_and_untouched_means_kind_zero(rows: list[biq2021.BiqRow]) -> None:
+def test_pairs_are_ordered_and_untouched_means_kind_zero(rows: list[registry.Levelled]) -> None:
     data = mixture(rows, rated_rows=0, pairs=4)
     for index in range(5):
         batch = data[index]
         assert bool((batch.severity[:4] < batch.severity[4:]).all())
         assert torch.equal(batch.kind == 0, batch.severity == 0)
-        assert int(batch.kind.max()) <= len(distortions.NAMES)
+        assert int(batch.kind.max()) <= len(distortions.NANO_NAMES)
 
 
-def test_an_epoch_sees_every_photo_once(rows: list[biq2021.BiqRow]) -> None:
+def test_an_epoch_sees_every_photo_once(rows: list[registry.Levelled]) -> None:
     data = mixture(rows, rated_rows=3, pairs=0)
     seen = torch.cat([data[0].level, data[1].level])
     assert sorted(seen.tolist()) == pytest.approx(sorted(row.level for row in rows))

@@ -115,14 +115,14 @@ def _with_limits(body: dict[str, Any], dialect: Dialect, max_tokens: int) -> dic
 
 def _user(request: Request, text: str, picture: Picture) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    for label, file in _labelled(request):
+    for label, file in labelled(request):
         parts += [{"type": "text", "text": label}] if label else []
         # "high" is the most that every endpoint knows; the default of some is "low", one thumbnail.
         parts.append({"type": "image_url", "image_url": {"url": picture(file), "detail": "high"}})
     return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
 
 
-def _labelled(request: Request) -> list[tuple[str, EncodedImage]]:
+def labelled(request: Request) -> list[tuple[str, EncodedImage]]:
     """Return the pictures with the text in front of each: the time of a video's frame, else none."""
     files = files_of(request)
     if request.clip is None:
@@ -136,7 +136,7 @@ def _labelled(request: Request) -> list[tuple[str, EncodedImage]]:
 
 def _decision_body(model: str, request: Request, words: Sequence[str], picture: Picture) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
-    for label, file in _labelled(request):
+    for label, file in labelled(request):
         parts += [{"type": "input_text", "text": label}] if label else []
         parts.append({"type": "input_image", "image_url": picture(file), "detail": "original"})
     levels = [{"label": word} for word in reversed(words)]  # ordered, worst first

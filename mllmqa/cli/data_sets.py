@@ -1,0 +1,146 @@
+"""``mllmqa data ls|info|check``: the data sets that are known, and what of them is here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mllmqa.data.registry.check import Report
+
+JSON = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+
+def list_sets(as_json: JSON = False) -> None:
+    """List the known data sets: size, direction, deviations, division."""
+    from mllmqa.data.registry import data_sets
+    from mllmqa.data.registry.text import BRIEF, brief
+
+    if as_json:
+        for card in data_sets().values():
+            print(json.dumps(card.model_dump(mode="json"), ensure_ascii=False))
+        return
+    table = _table(*BRIEF)
+    for card in data_sets().values():
+        table.add_row(*brief(card))
+    _print(table)
+    print("\n`mllmqa data info NAME` tells where to get it, its scales, layout, licence and traps.")
+
+
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `mllmqa data ls`.")], as_json: JSON = False
+) -> None:
+    """Show what is known of a data set: where to get it, its layout, the labels in circulation, its traps."""
+    from mllmqa.data.registry import data_set
+    from mllmqa.data.registry.text import NOT_STATED
+
+    card = data_set(name)
+    if as_json:
+        print(json.dumps(card.model_dump(mode="json"), ensure_ascii=False))
+        return
+    table = _table()
+    for field, value in card.model_dump(exclude={"tables", "split", "traps"}).items():
+        table.add_row(field, NOT_STATED if value is None else str(value))
+    table.add_row("division", f"{card.split.rule}{f' ({card.split.note})' if card.split.note else ''}")
+    for one in card.tables:
+        low, high = one.score.scale or one.score.measured or ("?", "?")
+        about = f"{', '.join(one.files)}; {one.score.direction} on {low}..{high}; {one.n or NOT_STATED} rows"
+        table.add_row(f"table {one.id}", f"{about}; from {one.source}{f'; {one.note}' if one.note else ''}")
+    for trap in card.traps:
+        table.add_row("trap", trap)
+    _print(table)
+
+
+def check(
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples.jsonl.")
+    ],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Which data set it is.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="ID", help="Which of its label tables.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="path=NAME,score=NAME,…", help="A table of one's own: what holds what.")
+    ] = None,
+    direction: Annotated[str | None, typer.Option(help="mos: higher is better | dmos: lower is better.")] = None,
+    limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Its rating scale.")] = None,
+    encoding: Annotated[str, typer.Option(help="Of its text.")] = "utf-8-sig",
+    labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is.
+
+    Of a file of samples also the texts: labels are read back from them and compared.
+    """
+    from mllmqa.cli.data_check import SUFFIX, check_samples
+    from mllmqa.data.ratings import Columns, RatingScale
+    from mllmqa.data.registry.check import check_known, check_table
+    from mllmqa.data.tables import TableForm
+    from mllmqa.errors import UsageError
+
+    if columns is None and root.suffix == SUFFIX and root.is_file():
+        if name or table or direction or limits:
+            raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
+        check_samples(root, media="none" if labels_only else "exists", as_json=as_json)
+    if columns is None:
+        if direction or limits or encoding != "utf-8-sig":
+            raise UsageError("--direction, --range and --encoding belong to --columns")
+        report = check_known(root, name, table, media=not labels_only)
+    else:
+        if name or table:
+            raise UsageError("--columns describes a table of one's own", hint="leave out --name and --table")
+        if direction is None or limits is None:
+            raise UsageError("--columns needs --direction and --range: what scores mean is never guessed")
+        scale, form = RatingScale.parse(direction, limits), TableForm(encoding=encoding)
+        report = check_table(root, Columns.parse(columns), scale, form, media=not labels_only)
+    if as_json:
+        print(json.dumps(report.record(), ensure_ascii=False))
+    else:
+        _show(report)
+    raise typer.Exit(1 if report.findings.errors else 0)
+
+
+def _show(report: Report) -> None:
+    record = report.record()
+    table = _table()
+    table.add_row("data set", report.name + (f", table {report.table} ({report.source})" if report.table else ""))
+    table.add_row("label files", ", ".join(record["files"]))
+    low, high = record["measured"] or (float("nan"), float("nan"))
+    better = "higher is better" if report.scale.direction == "mos" else "lower is better"
+    scale = f"scale {report.scale.low:g}..{report.scale.high:g}"
+    table.add_row(
+        "scores", f"{record['n']} rows, {low:g}..{high:g} on the {scale}; {report.scale.direction}: {better}"
+    )
+    table.add_row("deviations", f"{record['with_std']} rows; histograms: {record['with_histogram']} rows")
+    table.add_row("originals", str(record["references"]) if record["references"] else "not stated")
+    table.add_row("parts", ", ".join(f"{part}: {count}" for part, count in record["parts"].items()))
+    if report.media_found is not None:
+        table.add_row("media", f"{report.media_found} of {record['n']} there; {report.unlabelled} without label")
+    for one in report.findings:
+        head = f"{'WRONG' if one.error else 'note'}: {one.kind}"
+        table.add_row(head, f"{one.count}x" if one.count > 1 else "")
+        for example in one.examples:
+            table.add_row("", example)
+        if one.count > len(one.examples):
+            table.add_row("", f"… and {one.count - len(one.examples)} more")
+    for trap in report.traps:
+        table.add_row("known trap", trap)
+    _print(table)
+
+
+def _table(*headings: str) -> Table:
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, show_header=bool(headings))
+    for heading in headings or ("", ""):
+        made.add_column(heading, overflow="fold", no_wrap=heading in ("name", "division"))
+    return made
+
+
+def _print(table: Table) -> None:
+    from mllmqa.cli.models import console
+
+    console().print(table, markup=False, highlight=False)

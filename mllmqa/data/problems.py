@@ -1,0 +1,92 @@
+"""All that is wrong with a file of samples, line by line and as a whole: nothing is repaired or left out silently.
+
+Memory: one hash per id (about 100 bytes each) and one short entry per medium file; the samples are not kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from mllmqa.data.flaws import Flaw, flaws_of
+from mllmqa.data.media_check import MediaCheck
+from mllmqa.data.sample import Sample
+from mllmqa.data.sample_file import encoding_flaw, numbered_lines
+from mllmqa.data.scale_check import ScaleCheck
+from mllmqa.errors import DataError
+
+Depth = Literal["none", "exists", "open"]
+"""What is done with media: nothing; see whether the files exist; open them and compare with the record."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        path: The file of samples.
+        line: From 1; None: the file as a whole.
+        id: Of the sample, where it could be read.
+        flaw: Field, found, expected.
+    """
+
+    path: Path
+    line: int | None
+    id: str | None
+    flaw: Flaw
+
+    def error(self) -> DataError:
+        """Return the error that says the same."""
+        return self.flaw.error(self.path if self.line is None else f"{self.path}, line {self.line}")
+
+    def __str__(self) -> str:
+        return str(self.error())
+
+
+def iter_problems(path: Path, media: Depth = "exists") -> Iterator[Problem]:
+    """Yield every problem of a file of samples, in order of lines, those of the whole file last.
+
+    Args:
+        path: The file.
+        media: Also look at the media: do they exist, or also: do they open as what the record says, with its
+            size, duration and hash, and do masks hold anything.
+
+    Raises:
+        DataError: The file itself cannot be read.
+    """
+    ids: dict[bytes, int] = {}
+    scales, files = ScaleCheck(), MediaCheck(path.parent, opened=media == "open")
+    empty = True
+    for number, line in numbered_lines(path):
+        empty = False
+        sample, flaws = _parsed(line)
+        if sample is not None:
+            flaws += _repeated(sample, number, ids)
+            flaws += scales.flaws(sample, number)
+            if media != "none":
+                flaws += files.flaws(sample)
+        for flaw in flaws:
+            yield Problem(path, number, sample.id if sample else None, flaw)
+    whole = [Flaw("", "an empty file", "at least one sample")] if empty else scales.conclusions()
+    for flaw in whole:
+        yield Problem(path, None, None, flaw)
+
+
+def _parsed(line: bytes) -> tuple[Sample | None, list[Flaw]]:
+    if flaw := encoding_flaw(line):
+        return None, [flaw]
+    try:
+        return Sample.model_validate_json(line), []
+    except ValidationError as error:
+        return None, flaws_of(error)
+
+
+def _repeated(sample: Sample, number: int, ids: dict[bytes, int]) -> list[Flaw]:
+    key = hashlib.blake2b(sample.id.encode(), digest_size=8).digest()
+    first = ids.setdefault(key, number)
+    return [] if first == number else [Flaw("id", f"{sample.id!r}, as in line {first}", "a different id")]

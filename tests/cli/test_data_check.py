@@ -1,0 +1,69 @@
+"""``mllmqa data check samples.jsonl``: one line for each problem, a count, an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mllmqa.cli.app import app
+from tests.conftest import photo_pixels
+from tests.data.test_text_check import asked, said
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Image.fromarray(photo_pixels(40, 32)).save(tmp_path / "A.png")
+    return tmp_path
+
+
+def write(folder: Path, *lines: str) -> str:
+    (folder / "s.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(folder / "s.jsonl")
+
+
+def test_a_good_file(folder: Path) -> None:
+    result = RUN.invoke(app, ["data", "check", write(folder, asked("a").to_json(), asked("b").to_json())])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("2 samples; 2 read back from their texts, 0 rewritten by a teacher")
+
+
+def test_problems_of_fields_media_and_texts(folder: Path) -> None:
+    wrong = said(asked("b"), "The quality of the image is bad.").to_json()
+    lost = asked("c").to_json().replace("A.png", "lost.png")
+    path = write(folder, asked("a").to_json(), wrong, lost, "{}")
+    result = RUN.invoke(app, ["data", "check", path])
+    assert result.exit_code == 1
+    for part in ("line 2", "as labelled", "line 3", "lost.png", "line 4"):
+        assert part in result.stdout
+    assert "Traceback" not in result.output
+
+
+def test_json_lines(folder: Path) -> None:
+    wrong = said(asked("b"), "The quality of the image is bad.").to_json()
+    result = RUN.invoke(app, ["data", "check", "--json", write(folder, wrong)])
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert {record["line"] for record in records} == {1} and records[0]["field"] == "messages.1"
+
+
+def test_media_need_not_be_there_if_labels_are_enough(tmp_path: Path) -> None:
+    path = write(tmp_path, asked("a").to_json())
+    assert RUN.invoke(app, ["data", "check", path]).exit_code == 1
+    assert RUN.invoke(app, ["data", "check", path, "--labels-only"]).exit_code == 0
+
+
+def test_many_problems_are_cut(folder: Path) -> None:
+    wrong = [said(asked(f"w{k}"), "The quality of the image is bad.").to_json() for k in range(30)]
+    result = RUN.invoke(app, ["data", "check", write(folder, *wrong)])
+    assert "… and 40 more" in result.stdout and "60 problems" in result.stdout
+
+
+def test_options_of_tables_are_refused(folder: Path) -> None:
+    path = write(folder, asked("a").to_json())
+    result = RUN.invoke(app, ["data", "check", path, "--name", "koniq10k"])
+    assert result.exit_code != 0 and "says itself what it holds" in str(result.exception)

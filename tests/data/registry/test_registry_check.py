@@ -1,0 +1,142 @@
+"""Checks of folders and of tables of one's own: everything wrong is found, counted and named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mllmqa.data.ratings import Columns, RatingScale
+from mllmqa.data.registry.check import Report, check_known, check_table
+from mllmqa.data.tables import TableForm
+from mllmqa.errors import DataError, UsageError
+
+SCALE = RatingScale("mos", 1, 5)
+
+
+def kinds(report: Report) -> dict[str, int]:
+    return {one.kind: one.count for one in report.findings}
+
+
+def uhd(root: Path, *, train: int = 4269, low: float = 0.2865, high: float = 0.889) -> Path:
+    sizes = {"training": train, "validation": 904, "test": 900}
+    lines = ["image_name,quality_mos,set"]
+    for part, size in sizes.items():
+        for k in range(size):
+            score = low if (part, k) == ("test", 0) else high if (part, k) == ("test", 1) else 0.3 + 0.5 * k / size
+            lines.append(f"{part}{k}-x.jpg,{score:.5f},{part}")
+    (root / "uhd-iqa-metadata.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_a_complete_set_of_labels_agrees(tmp_path: Path) -> None:
+    report = check_known(uhd(tmp_path), None, None, media=False)
+    assert kinds(report) == {}
+    record = report.record()
+    assert (record["n"], record["errors"], record["measured"]) == (6073, 0, [0.2865, 0.889])
+    assert record["parts"] == {"train": 4269, "validation": 904, "test": 900}
+    assert record["media_found"] is None
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_counts_and_parts_that_differ(tmp_path: Path) -> None:
+    report = check_known(uhd(tmp_path, train=4268), None, None, media=False)
+    assert kinds(report) == {"count": 1, "part": 1}
+    texts = [one.examples[0] for one in report.findings]
+    assert texts[0].endswith("6072 usable rows; expected 6073")
+    assert texts[1].endswith("4268 rows in the part train; expected 4269")
+
+
+def test_ranges_that_differ(tmp_path: Path) -> None:
+    report = check_known(uhd(tmp_path, high=0.95), "uhd-iqa", "authors", media=False)
+    assert kinds(report) == {"range": 1}
+    assert "scores range over 0.2865..0.95; expected 0.2865..0.889" in next(iter(report.findings)).examples[0]
+
+
+def test_missing_media_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    uhd(tmp_path)
+    for k in range(3):
+        (tmp_path / f"training{k}-x.jpg").touch()
+    (tmp_path / "stranger.png").touch()
+    report = check_known(tmp_path, None, None)
+    assert (report.media_found, report.unlabelled) == (3, 1)
+    (missing,) = list(report.findings)
+    assert (missing.kind, missing.count, len(missing.examples)) == ("missing-media", 6070, 5)
+    assert "no file 'training3-x.jpg'" in missing.examples[0]
+
+
+def kadid(root: Path, photos: int) -> Path:
+    lines = ["dist_img,ref_img,dmos,var"]
+    for p in range(1, photos + 1):
+        for d in range(1, 26):
+            lines += [
+                f"I{p:02}_{d:02}_0{s}.png,I{p:02}.png,{4.93 - 0.9 * (s - 1) - (p * d) % 33 / 1000:.3f},0.49"
+                for s in range(1, 6)
+            ]
+    lines[5] = "I01_01_05.png,I01.png,1.0,0.49"
+    (root / "dmos.csv").write_text("\n".join(lines))
+    return root
+
+
+def test_originals_are_counted(tmp_path: Path) -> None:
+    report = check_known(kadid(tmp_path, 80), None, None, media=False)
+    assert kinds(report) == {"count": 1, "references": 1}
+    assert report.rows[0].std == pytest.approx(0.7)
+    assert kinds(check_known(kadid(tmp_path, 81), None, None, media=False)) == {}
+
+
+def test_kadid_with_turned_scores_is_doubted(tmp_path: Path) -> None:
+    lines = (kadid(tmp_path, 81) / "dmos.csv").read_text().splitlines()
+    turned = [
+        ",".join((a, b, f"{5.93 - float(c):.3f}", d)) for a, b, c, d in (line.split(",") for line in lines[1:])
+    ]
+    (tmp_path / "dmos.csv").write_text("\n".join([lines[0], *turned]))
+    assert "direction-doubt" in kinds(check_known(tmp_path, None, None, media=False))
+
+
+def test_half_of_the_label_files(tmp_path: Path) -> None:
+    (tmp_path / "Train (Images and MOS).csv").write_text("Image Name,MOS\na.jpg,0.4\n")
+    report = check_known(tmp_path, None, None, media=False)
+    assert kinds(report) == {"missing-labels": 1, "part": 1}  # counts of the whole set are not compared
+
+
+def test_a_table_with_everything_wrong(tmp_path: Path) -> None:
+    rows = [
+        ("a.png", "3"), ("A.PNG", "2"), ("gone.png", "2"), ("b", "4"), ("a.png", "3"), ("c.png", "nan"),
+        ("d.png", "5.5"), ("e.png", "x"), ("", "3"), ("f.png", "1.57 "),
+    ]  # fmt: skip
+    for name in ("a.png", "b.mp4", "c.png", "sub/d.png", "e.png", "f.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    path = tmp_path / "mine.csv"
+    path.write_text("file,mos\n" + "".join(f"{name},{score}\n" for name, score in rows))
+    report = check_table(path, Columns("file", "mos"), SCALE, TableForm())
+    found = kinds(report)
+    assert found.pop("other-case", 1) == 1  # exact where the file system does not tell case apart
+    assert found == {
+        "missing-media": 2, "duplicate": 1, "not-a-number": 2, "off-scale": 1, "no-extension": 1, "elsewhere": 1,
+        "blanks": 1,
+    }  # fmt: skip
+    assert report.findings.errors == 6
+    assert [row.name for row in report.rows] == ["a.png", "A.PNG", "gone.png", "b", "d.png", "", "f.png"]
+
+
+def test_a_table_without_usable_rows(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"file": "a", "mos": null}\n')
+    report = check_table(path, Columns("file", "mos"), SCALE, TableForm(), media=False)
+    assert kinds(report) == {"not-a-number": 1, "no-rows": 1}
+    assert report.record()["measured"] is None
+
+
+def test_what_cannot_be_read_at_all_raises(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        check_known(tmp_path / "none", None, None)
+    with pytest.raises(UsageError, match="no label file of a known data set"):
+        check_known(tmp_path, None, None)
+    with pytest.raises(DataError, match="no such label file of kadid10k"):
+        check_known(tmp_path, "kadid10k", None)
+    (tmp_path / "dmos.csv").write_text("image,score\na,1\n")
+    with pytest.raises(DataError, match="line 1: 0 columns are named 'dist_img'; expected one of image, score"):
+        check_known(tmp_path, "kadid10k", None)
