@@ -14,6 +14,7 @@ from mllmqa.benchmark import SpeedOptions, measure_speed
 from mllmqa.errors import MediaLimitError, UsageError
 from mllmqa.scoring import Scorer
 from tests import tiny_models
+from tests.models.mplug_owl2 import original as owl
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,21 @@ def test_an_untold_size_of_batch_is_that_of_scoring(tiny: Scorer, tmp_path: Path
     assert measure_speed(tiny, SpeedOptions(images=6, width=40, height=40)).batch_size == 4
     assert measure_speed(tiny, SpeedOptions(images=2, width=40, height=40)).batch_size == 2
     assert set(asdict(SpeedOptions())) == {"images", "width", "height", "batch_size", "seed"}
+
+
+def test_mplug_owl2_is_counted_and_left_as_it_was(tmp_path: Path) -> None:
+    """Its parameters want gradients, which the counter of operations stumbled over."""
+    scorer = loading.load(str(owl.write(tmp_path / "owl", owl.config())), device="cpu")
+    model = scorer.backend.model  # type: ignore[attr-defined]
+    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    report = measure_speed(scorer, SpeedOptions(images=2, width=60, height=40))
+    # At least the matrices of the language model, once per token.
+    weights = sum(p.numel() for n, p in model.named_parameters() if "layers" in n and "vision" not in n and p.ndim == 2)
+    assert report.flop_per_image is not None
+    assert report.flop_per_image > report.tokens_per_request * weights / 2
+    assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == before
+
+
+def test_pictures_larger_than_any_that_are_scored_are_refused(tiny: Scorer) -> None:
+    with pytest.raises(UsageError, match=r"pictures of 99999x99999; expected at most [\d,]+ pixels"):
+        measure_speed(tiny, SpeedOptions(images=1, width=99999, height=99999))

@@ -7,6 +7,7 @@ base it stays beside the weights: merging would round it to 8 or 4 bits.
 from __future__ import annotations
 
 import json
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,15 @@ def base_of(folder: Path) -> str:
     path = folder / CONFIG_FILE
     try:
         name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise ModelLoadError(
             f"malformed: {error}", where=path, expected="a JSON object as PEFT writes it"
         ) from error
     if not isinstance(name, str) or not name:
         raise ModelLoadError("names no base model", where=path, hint="say which with --base PATH")
     beside = folder / name
-    return str(beside) if not Path(name).is_absolute() and beside.is_dir() else name
+    is_folder = os.path.isdir(beside)  # noqa: PTH112 - never raises, whatever the name
+    return str(beside) if not Path(name).is_absolute() and is_folder else name
 
 
 def folder_of(adapter: str, revision: str | None) -> Path:

@@ -78,11 +78,14 @@ def check_tokenizer(processor: Any, where: str) -> None:
     """Check that a tokenizer knows any text: without its files, transformers makes an empty one.
 
     Raises:
-        ModelLoadError: It does not.
+        ModelLoadError: It does not, or fails on a plain word.
     """
     if getattr(processor, "encode", None) is not None:  # mPLUG-Owl2 refuses a missing vocabulary by itself
         return
-    if not processor.tokenizer("quality", add_special_tokens=False)["input_ids"]:
-        raise ModelLoadError(
-            "its tokenizer is empty", where=where, expected="tokenizer.json, or the vocabulary of its kind"
-        )
+    expected = "tokenizer.json, or the vocabulary of its kind"
+    try:
+        known = processor.tokenizer("quality", add_special_tokens=False)["input_ids"]
+    except Exception as error:
+        raise ModelLoadError(f"its tokenizer fails: {said(error)}", where=where, expected=expected) from error
+    if not known:
+        raise ModelLoadError("its tokenizer is empty", where=where, expected=expected)

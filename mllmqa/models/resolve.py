@@ -65,14 +65,13 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
     Raises:
         UnknownNameError: None of the three.
         UsageError: ``base`` for what is no adapter, or a revision of the embedded model.
-        ModelLoadError: A folder that holds no model.
+        ModelLoadError: A folder that holds no model, or an adapter whose base is none.
     """
     known = presets()
     if name.startswith(API_PREFIX):
         return _from_endpoint(name, revision, base)
-    folder = Path(name).expanduser()
-    is_folder = bool(name) and os.path.isdir(folder)  # noqa: PTH112 - never raises, whatever the name
-    if is_folder and name not in known and is_adapter(folder):
+    folder = _folder(name)
+    if folder is not None and name not in known and is_adapter(folder):
         return _from_adapter(name, revision, base)
     if base is not None:
         raise UsageError("--base is for adapters", where=name, expected="a folder with adapter_config.json")
@@ -80,9 +79,9 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
         if revision and str(known[name].weights).startswith("package:"):
             raise UsageError("the model inside the package has no revisions", where=name)
         return _from_preset(known[name], revision)
-    if is_folder:
+    if folder is not None:
         return ModelSource(name, _preset_of(folder), str(folder.resolve()), local=True)
-    looks_like_path = name.startswith((".", "/", "~")) or folder.is_absolute()
+    looks_like_path = name.startswith((".", "/", "~")) or Path(name).is_absolute()
     if _HUB_ID.fullmatch(name) and not looks_like_path:
         preset = next((p for p in known.values() if p.weights == name), known[GENERIC_PRESET])
         return ModelSource(name, preset, name, local=False, revision=revision or preset.revision)
@@ -91,6 +90,12 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
         expected="a name listed by `mllmqa models`, a folder with config.json, a hub id like org/name, or api:NAME",
         hint=nearest(name, [n for n, p in known.items() if p.weights]),
     )
+
+
+def _folder(name: str) -> Path | None:
+    """Return the folder that a name means, None if there is none; never raises, whatever the name."""
+    folder = os.path.expanduser(name)  # noqa: PTH111 - leaves ~nobody as it is
+    return Path(folder) if name and os.path.isdir(folder) else None  # noqa: PTH112
 
 
 def _from_endpoint(name: str, revision: str | None, base: str | None) -> ModelSource:
@@ -115,19 +120,24 @@ def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
 def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
     """Resolve the base of an adapter; a marker file beside the adapter says how the two are asked."""
     folder = Path(name).expanduser().resolve()
-    wanted = base or base_of(folder)
+    wanted, named_in = base or base_of(folder), Path(name) if base else folder / ADAPTER_CONFIG
+    if wanted.startswith(API_PREFIX):  # a downloaded file could send the user's pictures away
+        raise ModelLoadError(
+            f"its base {wanted!r} is behind an endpoint", where=named_in, expected="a model whose weights are at hand"
+        )
+    beneath = _folder(wanted)
+    if beneath is not None and wanted not in presets() and is_adapter(beneath):
+        raise ModelLoadError(f"its base {wanted!r} is an adapter itself", where=named_in, expected="a whole model")
     try:
         under = resolve(wanted, revision)
     except UnknownNameError as error:
         if base:
             raise
         raise ModelLoadError(
-            f"its base {wanted!r} is no model here",
-            where=folder / ADAPTER_CONFIG,
-            hint="say which with --base",
+            f"its base {wanted!r} is no model here", where=named_in, hint="say which with --base"
         ) from error
     if under.adapter is not None:
-        raise ModelLoadError("its base is an adapter itself", where=name, expected="a whole model")
+        raise ModelLoadError(f"its base {wanted!r} is an adapter itself", where=named_in, expected="a whole model")
     preset = _marked(folder, under.preset)
     return replace(under, name=name, preset=preset, adapter=str(folder))
 
@@ -138,7 +148,7 @@ def _preset_of(folder: Path) -> Preset:
         raise ModelLoadError("this folder holds no model", where=folder, expected="a config.json in it")
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelLoadError(f"cannot be loaded as JSON: {error}", where=path) from error
     if not isinstance(settings, dict):
         raise ModelLoadError(f"is a JSON {type(settings).__name__}", where=path, expected="a JSON object")
@@ -153,7 +163,7 @@ def _marked(folder: Path, otherwise: Preset) -> Preset:
     expected = '{"preset": NAME} with a name of `mllmqa models`'
     try:
         name = str(json.loads(marker.read_text(encoding="utf-8"))["preset"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelLoadError(f"malformed: {error!r}", where=marker, expected=expected) from error
     here = {known: preset for known, preset in presets().items() if known != API_PRESET}
     if name not in here:  # the preset of endpoints would send the user's pictures away

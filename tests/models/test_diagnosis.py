@@ -72,3 +72,12 @@ def test_a_tokenizer_that_knows_nothing() -> None:
     check_tokenizer(made([3]), "mine")
     with pytest.raises(ModelLoadError, match=r"mine: its tokenizer is empty; expected tokenizer\.json"):
         check_tokenizer(made([]), "mine")
+
+
+def test_a_tokenizer_that_fails() -> None:
+    from tokenizers import Tokenizer, models
+
+    broken = Tokenizer(models.WordLevel({}, unk_token="<unk>"))  # noqa: S106
+    tokenizer = lambda text, add_special_tokens: {"input_ids": broken.encode(text).ids}  # noqa: E731, ARG005
+    with pytest.raises(ModelLoadError, match="mine: its tokenizer fails: Exception: WordLevel error: Missing"):
+        check_tokenizer(SimpleNamespace(tokenizer=tokenizer), "mine")

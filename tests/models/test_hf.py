@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mllmqa import prompts
-from mllmqa.errors import LevelTokenError, MllmqaError, UsageError
+from mllmqa.errors import LevelTokenError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import distribution
 from mllmqa.models.base import Clip, LevelLogits, Request
 from mllmqa.models.hf import HFBackend
@@ -196,3 +198,55 @@ def test_words_apart_are_single_tokens_or_refused(folder: Path) -> None:
         backend.level_ids(text, prompts.word_scale("levels-capital").words)
     letters = backend.level_ids(text, ("E", "G", "F", "P", "B"))
     assert letters == [backend.processor.tokenizer.convert_tokens_to_ids(x) for x in "EGFPB"]
+
+
+@pytest.mark.parametrize("template", ["{{ messages[0]['wrong']['key'] }}", "{% if %}", "{{ raise_exception('no pictures') }}"])
+def test_a_broken_chat_template_is_one_line(template: str, folder: Path, tmp_path: Path) -> None:
+    backend = load_backend(resolve(str(tiny_models.build("llava", tmp_path / "m"))), device="cpu")
+    backend.processor.chat_template = template
+    with pytest.raises(ModelLoadError, match="its chat template fails: .*; expected one that takes a user's turn") as caught:
+        backend.check_words(SHORT, WORDS)
+    assert str(caught.value).startswith(f"{tmp_path / 'm'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def _with_positions(place: Path, **fields: Any) -> HFBackend:
+    path = place / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["text_config"].update(fields)
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return load_backend(resolve(str(place)), device="cpu")
+
+
+def test_as_many_tokens_as_positions_and_no_more(tmp_path: Path) -> None:
+    place = tiny_models.build("llava", tmp_path / "m")
+    backend = load_backend(resolve(str(place)), device="cpu")
+    n = backend.encode([_request(1)]).inputs["input_ids"].shape[1]
+    (expected,) = _ask(backend, _request(1))
+    (fits,) = _ask(_with_positions(place, max_position_embeddings=n), _request(1))
+    assert _difference(fits, expected) == 0
+    small = _with_positions(place, max_position_embeddings=n - 1)
+    (answer,) = small.level_logits([_request(1)], WORDS)
+    assert isinstance(answer, MediaLimitError)
+    assert f"pictures and prompt are {n} tokens, the model has positions for {n - 1}; use fewer frames" in str(answer)
+    with pytest.raises(MediaLimitError):
+        small.generate([_request(1)], max_new_tokens=1)
+
+
+def test_only_the_request_that_is_too_long_is_lost(tmp_path: Path) -> None:
+    place = tiny_models.build("llava", tmp_path / "m")
+    plain = load_backend(resolve(str(place)), device="cpu")
+    n = plain.encode([_request(1)]).inputs["input_ids"].shape[1]
+    backend = _with_positions(place, max_position_embeddings=n)
+    short, long, also_short = backend.level_logits([_request(1), _request(2, LONG), _request(3)], WORDS)
+    assert isinstance(long, MediaLimitError)
+    expected = _ask(plain, _request(1), _request(3))
+    for answer, other in zip((short, also_short), expected, strict=True):
+        assert isinstance(answer, LevelLogits)
+        assert _difference(answer, other) < 2e-5
+
+
+def test_stretched_positions_are_not_counted(tmp_path: Path) -> None:
+    rope = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+    place = tiny_models.build("llava", tmp_path / "m")
+    assert _ask(_with_positions(place, max_position_embeddings=8, rope_parameters=rope), _request(1))

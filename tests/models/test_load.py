@@ -70,12 +70,29 @@ def _broken_config(folder: Path) -> None:
     (folder / "config.json").write_text("{")
 
 
+def _no_vocabulary(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def _empty_vocabulary(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": "<unk>"}
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _broken_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% if %}")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (_no_vocabulary, r"its tokenizer is empty; expected tokenizer\.json|cannot be loaded"),
+        (_empty_vocabulary, "its tokenizer fails: .*Missing .UNK."),
         (_drop_a_weight, "1 missing keys in its weights"),
-        (_pickle_only, r"cannot be loaded.*\*\.safetensors"),
-        (_cut_weights, "cannot be loaded"),
+        (_pickle_only, r"cannot be loaded.*\*\.safetensors.*pytorch_model\.bin is a pickle"),
+        (_cut_weights, r"model\.safetensors: cannot be loaded, cut off or damaged .*download it again"),
         (_remote_code, "without remote code"),
         (_no_template, "no chat template"),
         (_broken_config, "cannot be loaded"),
@@ -174,3 +191,24 @@ def test_compiled_blocks_answer_the_same(tiny: Path) -> None:
     assert isinstance(answer, LevelLogits)
     assert isinstance(expected, LevelLogits)
     assert answer.logits.tolist() == pytest.approx(expected.logits.tolist(), abs=1e-6)
+
+
+def test_a_vision_tower_for_what_has_its_own(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a vision tower is named; expected that for original LLaVA"):
+        _load(tiny, options=LocalOptions(vision_tower=tmp_path))
+
+
+def test_weights_in_pieces_name_the_piece_that_is_damaged(tiny: Path) -> None:
+    weights = load_file(tiny / "model.safetensors")
+    (tiny / "model.safetensors").unlink()
+    names = sorted(weights)
+    halves = {f"model-0000{k}-of-00002.safetensors": names[k - 1 :: 2] for k in (1, 2)}
+    for file, keys in halves.items():
+        save_file({key: weights[key] for key in keys}, tiny / file, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {key: file for file, keys in halves.items() for key in keys}}
+    (tiny / "model.safetensors.index.json").write_text(json.dumps(index))
+    _load(tiny)
+    second = tiny / "model-00002-of-00002.safetensors"
+    second.write_bytes(second.read_bytes()[:-1])
+    with pytest.raises(ModelLoadError, match="model-00002-of-00002.safetensors: .*cut off or damaged"):
+        _load(tiny)
