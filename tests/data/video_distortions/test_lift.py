@@ -38,7 +38,6 @@ def added(done: Clip, source: Clip = CLIP) -> np.ndarray:
     return done.frames_THWC.astype(int) - source.frames_THWC
 
 
-@pytest.mark.skipif(not hasattr(distortions, "stream"), reason="the engine that gives records is not here yet")
 @pytest.mark.parametrize("draws", ["shared", "drifting", "independent"])
 @pytest.mark.parametrize("name", distortions.NAMES)
 def test_distortions_of_the_image_engine_can_be_lifted(name: str, draws: Any) -> None:
