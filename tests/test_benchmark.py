@@ -111,7 +111,9 @@ def test_mplug_owl2_is_counted_and_left_as_it_was(tmp_path: Path) -> None:
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     report = measure_speed(scorer, SpeedOptions(images=2, width=60, height=40))
     # At least the matrices of the language model, once per token.
-    weights = sum(p.numel() for n, p in model.named_parameters() if "layers" in n and "vision" not in n and p.ndim == 2)
+    weights = sum(
+        p.numel() for n, p in model.named_parameters() if "layers" in n and "vision" not in n and p.ndim == 2
+    )
     assert report.flop_per_image is not None
     assert report.flop_per_image > report.tokens_per_request * weights / 2
     assert {name: parameter.requires_grad for name, parameter in model.named_parameters()} == before

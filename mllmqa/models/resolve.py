@@ -123,7 +123,9 @@ def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSou
     wanted, named_in = base or base_of(folder), Path(name) if base else folder / ADAPTER_CONFIG
     if wanted.startswith(API_PREFIX):  # a downloaded file could send the user's pictures away
         raise ModelLoadError(
-            f"its base {wanted!r} is behind an endpoint", where=named_in, expected="a model whose weights are at hand"
+            f"its base {wanted!r} is behind an endpoint",
+            where=named_in,
+            expected="a model whose weights are at hand",
         )
     beneath = _folder(wanted)
     if beneath is not None and wanted not in presets() and is_adapter(beneath):

@@ -78,6 +78,6 @@ def test_a_tokenizer_that_fails() -> None:
     from tokenizers import Tokenizer, models
 
     broken = Tokenizer(models.WordLevel({}, unk_token="<unk>"))  # noqa: S106
-    tokenizer = lambda text, add_special_tokens: {"input_ids": broken.encode(text).ids}  # noqa: E731, ARG005
+    tokenizer = lambda text, add_special_tokens: {"input_ids": broken.encode(text).ids}  # noqa: E731
     with pytest.raises(ModelLoadError, match="mine: its tokenizer fails: Exception: WordLevel error: Missing"):
         check_tokenizer(SimpleNamespace(tokenizer=tokenizer), "mine")

@@ -200,11 +200,15 @@ def test_words_apart_are_single_tokens_or_refused(folder: Path) -> None:
     assert letters == [backend.processor.tokenizer.convert_tokens_to_ids(x) for x in "EGFPB"]
 
 
-@pytest.mark.parametrize("template", ["{{ messages[0]['wrong']['key'] }}", "{% if %}", "{{ raise_exception('no pictures') }}"])
+@pytest.mark.parametrize(
+    "template", ["{{ messages[0]['wrong']['key'] }}", "{% if %}", "{{ raise_exception('no pictures') }}"]
+)
 def test_a_broken_chat_template_is_one_line(template: str, folder: Path, tmp_path: Path) -> None:
     backend = load_backend(resolve(str(tiny_models.build("llava", tmp_path / "m"))), device="cpu")
     backend.processor.chat_template = template
-    with pytest.raises(ModelLoadError, match="its chat template fails: .*; expected one that takes a user's turn") as caught:
+    with pytest.raises(
+        ModelLoadError, match=r"its chat template fails: .*; expected one that takes a user's turn"
+    ) as caught:
         backend.check_words(SHORT, WORDS)
     assert str(caught.value).startswith(f"{tmp_path / 'm'}: ")
     assert "\n" not in str(caught.value)
@@ -228,7 +232,9 @@ def test_as_many_tokens_as_positions_and_no_more(tmp_path: Path) -> None:
     small = _with_positions(place, max_position_embeddings=n - 1)
     (answer,) = small.level_logits([_request(1)], WORDS)
     assert isinstance(answer, MediaLimitError)
-    assert f"pictures and prompt are {n} tokens, the model has positions for {n - 1}; use fewer frames" in str(answer)
+    assert f"pictures and prompt are {n} tokens, the model has positions for {n - 1}; use fewer frames" in str(
+        answer
+    )
     with pytest.raises(MediaLimitError):
         small.generate([_request(1)], max_new_tokens=1)
 

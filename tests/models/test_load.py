@@ -210,5 +210,5 @@ def test_weights_in_pieces_name_the_piece_that_is_damaged(tiny: Path) -> None:
     _load(tiny)
     second = tiny / "model-00002-of-00002.safetensors"
     second.write_bytes(second.read_bytes()[:-1])
-    with pytest.raises(ModelLoadError, match="model-00002-of-00002.safetensors: .*cut off or damaged"):
+    with pytest.raises(ModelLoadError, match=r"model-00002-of-00002\.safetensors: .*cut off or damaged"):
         _load(tiny)

@@ -121,13 +121,15 @@ def test_a_config_that_is_none_is_named(text: str, message: str, tmp_path: Path)
 
 @pytest.mark.parametrize("base", ["gpt4", "../gone", "m" * 5000, "x\0y", "~nobody-here/x"])
 def test_a_base_that_is_no_model_names_the_file_that_names_it(base: str, adapter: Path) -> None:
-    with pytest.raises(ModelLoadError, match=r"adapter_config\.json: its base .* is no model here; say which") as caught:
+    with pytest.raises(
+        ModelLoadError, match=r"adapter_config\.json: its base .* is no model here; say which"
+    ) as caught:
         resolve(_on(adapter, base))
     assert "\n" not in str(caught.value)
 
 
 def test_a_base_that_the_user_named_wrongly(adapter: Path) -> None:
-    with pytest.raises(UnknownNameError, match="no model 'nanno'.*did you mean 'nano'"):
+    with pytest.raises(UnknownNameError, match=r"no model 'nanno'.*did you mean 'nano'"):
         resolve(_on(adapter, "org/base"), base="nanno")
 
 
