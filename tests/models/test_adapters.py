@@ -142,7 +142,10 @@ def test_an_adapter_on_an_adapter_is_refused(adapter: Path) -> None:
         resolve(str(adapter), base=str(adapter))
 
 
-@pytest.mark.parametrize(("content", "message"), [("{", "malformed"), ("[]", "malformed"), ("{}", "--base PATH")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "malformed"), ("[]", "malformed"), ("[" * 100_000, "malformed"), ("{}", "--base PATH")],
+)
 def test_a_broken_configuration(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(content)
     with pytest.raises(ModelLoadError, match=message) as caught:

@@ -109,3 +109,12 @@ def test_a_folder_of_a_known_family_is_asked_like_its_default() -> None:
 def test_a_layout_is_filled_once() -> None:
     filled = presets.lay_out("Q: {question}\n{media}", question="{media} {x}?", media="<image>")
     assert filled == "Q: {media} {x}?\n<image>"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("nanno", "did you mean 'nano'?"), ("  NANO ", "did you mean 'nano'?"), ("zzzz", None), ("", None)],
+)
+def test_the_nearest_known_name_is_offered(name: str, hint: str | None) -> None:
+    assert presets.nearest(name, ["nano", "qwen3-vl"]) == hint
+    assert presets.nearest(name, []) is None

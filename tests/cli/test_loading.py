@@ -1,0 +1,94 @@
+"""Loading as the commands do it: what an endpoint cannot have, and what libraries say stays off the terminal."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from transformers.utils import logging as transformers_logging
+
+from mllmqa import loading
+from mllmqa.cli.loading import load_model, quantization, quiet
+from mllmqa.errors import UsageError
+from mllmqa.models.api import ApiOptions
+from mllmqa.models.load import LocalOptions
+from mllmqa.models.quantize import Quantization
+from tests.conftest import Run
+
+NOWHERE = "http://127.0.0.1:9/v1"
+LIBRARIES = ("huggingface_hub", "bitsandbytes")
+
+
+@pytest.fixture(autouse=True)
+def loud_again() -> Iterator[None]:
+    """What a test makes quiet is told again by the next one."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    levels = {library: logging.getLogger(library).level for library in LIBRARIES}
+    yield
+    transformers_logging.set_verbosity(verbosity)
+    if bars:
+        transformers_logging.enable_progress_bar()
+    for library, level in levels.items():
+        logging.getLogger(library).setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--base", "nano"], "api:gpt: a model behind an endpoint has no base"),
+        (["--compile"], "api:gpt: a model behind an endpoint has no compiled"),
+        (["--device", "cpu"], "the endpoint chooses device, dtype and quantisation"),
+        (["--dtype", "float32"], "the endpoint chooses device, dtype and quantisation"),
+        (["--quantize", "8bit"], "the endpoint chooses device, dtype and quantisation"),
+        (["--anchors", "nowhere"], "compares with no anchors"),
+    ],
+)
+def test_what_an_endpoint_cannot_have_is_one_line(
+    arguments: list[str], message: str, run: Run, photo: Path
+) -> None:
+    ran = run("score", photo, "--model", "api:gpt", "--base-url", NOWHERE, *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_both_kinds_of_options_are_refused_only_where_both_say_something() -> None:
+    with pytest.raises(UsageError, match="a model behind an endpoint has no base, compiled"):
+        load_model("api:gpt", {"base": "nano", "compiled": True}, ApiOptions(base_url=NOWHERE))
+    with pytest.raises(UsageError, match="options of an endpoint are given"):
+        load_model("nano", {"base": None, "compiled": False}, ApiOptions(base_url=NOWHERE))
+
+
+@pytest.mark.parametrize("options", [LocalOptions(), LocalOptions(base="nano"), LocalOptions(compiled=True)])
+def test_options_of_this_machine_for_an_endpoint(options: LocalOptions) -> None:
+    with pytest.raises(UsageError, match=r"api:gpt: .*endpoint"):
+        loading.load("api:gpt", options=options)
+
+
+def test_options_that_say_nothing_are_none() -> None:
+    scorer = load_model("nano", {"base": None, "compiled": False}, device="cpu")
+    assert (scorer.backend.info.model, scorer.backend.info.device) == ("nano", "cpu")
+
+
+def test_libraries_are_quiet_about_what_is_no_error() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quiet()
+        warnings.warn("soon", FutureWarning, stacklevel=1)
+        warnings.warn("look", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["look"]
+    assert transformers_logging.get_verbosity() == logging.ERROR
+    assert not transformers_logging.is_progress_bar_enabled()  # here stderr is no terminal
+    for library in LIBRARIES:
+        assert not logging.getLogger(library).isEnabledFor(logging.WARNING)
+        assert logging.getLogger(library).isEnabledFor(logging.ERROR)
+
+
+def test_quantisation_is_read() -> None:
+    assert quantization(None, vision=False) is None
+    assert quantization("4bit", vision=True) == Quantization.of("4bit", vision=True)
+    with pytest.raises(UsageError, match="expected --quantize with it"):
+        quantization(None, vision=True)
