@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -63,6 +64,10 @@ _register()
 
 def main() -> None:
     """Run the command line; errors become one line on stderr and an exit code."""
+    if sys.stderr is None:  # closed with 2>&-; else what print() says to it would come to stdout
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for good
+    if sys.stdout is None:
+        _stop("mllmqa: stdout is closed; expected a place for results, e.g. >/dev/null", EXIT_USAGE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows ± as \xb1, and goes on
@@ -80,7 +85,15 @@ def main() -> None:
     except OSError as error:
         _silence_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        _stop(f"mllmqa: {where}cannot write the results: {error.strerror}; continue with --resume", EXIT_USAGE)
+        hint = "; continue with --resume" if _continues(sys.argv[1:]) else ""
+        _stop(f"mllmqa: {where}cannot write the results: {error.strerror}{hint}", EXIT_USAGE)
+
+
+def _continues(arguments: list[str]) -> bool:
+    """Tell whether this command line writes what --resume goes on with."""
+    if arguments[:1] == ["build"] or arguments[:2] == ["data", "rewrite"]:
+        return True
+    return any(one.split("=")[0] in ("--csv", "--jsonl", "--parquet", "--resume") for one in arguments)
 
 
 def _stop(line: str, code: int) -> NoReturn:

@@ -58,8 +58,11 @@ def speed(
     """Measure images/s, tokens, FLOP/s against the device's matrix rate, and memory, in one run."""
     from mllmqa.benchmark import SpeedOptions, measure_speed
     from mllmqa.cli.loading import load_model, quantization
+    from mllmqa.models.resolve import API_PREFIX
 
     width, height = _size(size)
+    if model.startswith(API_PREFIX):  # said before it is asked and paid
+        raise UsageError("only a model that runs on this machine has a speed here", where=model)
     bits, local = quantization(quantize, quantize_vision), {"base": base, "compiled": compiled}
     scorer = load_model(model, local, device=device, dtype=dtype, quantize=bits)
     report = measure_speed(scorer, SpeedOptions(images, width, height, batch_size, seed))

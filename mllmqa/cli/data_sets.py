@@ -82,7 +82,7 @@ def check(
     from mllmqa.errors import UsageError
 
     if columns is None and root.suffix == SUFFIX and root.is_file():
-        if name or table or direction or limits:
+        if name or table or direction or limits or encoding != "utf-8-sig":
             raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
         check_samples(root, media="none" if labels_only else "exists", as_json=as_json)
     if columns is None:

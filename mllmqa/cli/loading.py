@@ -35,8 +35,12 @@ def load_model(
 
     said = {name: value for name, value in (rare or {}).items() if value}
     if endpoint is not None and said:
-        raise UsageError(f"a model behind an endpoint has no {', '.join(said)}", where=model)
+        raise UsageError(f"a model behind an endpoint has no {', '.join(map(_flag, said))}", where=model)
     return load(model, options=endpoint or (LocalOptions(**said) if said else None), **options)
+
+
+def _flag(field: str) -> str:
+    return {"compiled": "--compile"}.get(field, f"--{field}")
 
 
 def quiet() -> None:

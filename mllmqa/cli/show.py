@@ -64,7 +64,8 @@ class Screen:
         if isinstance(result, Unscored):
             self.unscored += 1
             message = result.message
-            named = message if message.startswith(f"{result.source}: ") else f"{result.source}: {message}"
+            told = not result.source or message.startswith(f"{result.source}: ")
+            named = message if told else f"{result.source}: {message}"
             self._err.print(Text(f"unscored: {named}"))
         else:
             self.scored += 1

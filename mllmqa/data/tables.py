@@ -5,8 +5,8 @@ Encoding, column names and separators that a file does not carry itself are stat
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,7 +72,7 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
     if kind not in get_args(Format):
         raise UsageError(f"unknown format {kind!r}", where=path, expected=" | ".join(get_args(Format)))
     try:
-        codecs.lookup(form.encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding=form.encoding)  # codecs.lookup() also knows zlib, which is no text
     except LookupError as error:
         raise UsageError(f"encoding {form.encoding!r} is not known", where=path) from error
     try:
@@ -91,12 +91,12 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
                 yield _json(_objects(file, path, lines=kind == "jsonl"), path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", where=path) from error
-    except UnicodeDecodeError as error:
-        hint = _other_encoding(path)
+    except UnicodeError as error:  # UTF-16 without its mark is no UnicodeDecodeError
+        hint = _other_encoding(path, form.encoding)
         raise DataError(
             f"is not a {kind.upper()} in {_name(form.encoding)} ({error})", where=path, hint=hint
         ) from error
-    except (csv.Error, json.JSONDecodeError) as error:
+    except (csv.Error, json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"is not a {kind.upper()} in {_name(form.encoding)} ({error})", where=path) from error
 
 
@@ -104,13 +104,20 @@ def _name(encoding: str) -> str:
     return "UTF-8" if encoding in ("utf-8", UTF8) else encoding
 
 
-def _other_encoding(path: Path) -> str | None:
-    """A hint for files that were written in China: GBK is common there, and can be told from UTF-8."""
-    try:
-        path.read_bytes().decode("gb18030")
-    except UnicodeDecodeError:
-        return None
-    return "its bytes would be valid GBK: if it comes from there, say --encoding gb18030"
+def _other_encoding(path: Path, tried: str) -> str | None:
+    """A hint: UTF-8 where another was stated, else GBK, common in files from China and told from UTF-8."""
+    content = path.read_bytes()
+    for encoding, hint in (
+        (UTF8, "its bytes are valid UTF-8: leave out --encoding"),
+        ("gb18030", "its bytes would be valid GBK: if it comes from there, say --encoding gb18030"),
+    ):
+        if encoding != tried:
+            try:
+                content.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return hint
+    return None
 
 
 def _csv(lines: Any, path: Path, header: Sequence[str] | None) -> Table:
@@ -118,8 +125,15 @@ def _csv(lines: Any, path: Path, header: Sequence[str] | None) -> Table:
 
     def read() -> Iterator[Line]:
         for cells in lines:
+            where = f"{path}, line {lines.line_num}"
+            if any(cell.strip() for cell in cells[len(columns) :]):  # 3,4 for 3.4 would be read as 3
+                raise DataError(
+                    f"{len(cells)} cells",
+                    where=where,
+                    expected=f"{len(columns)}: {', '.join(columns)}; quote commas",
+                )
             if any(cell.strip() for cell in cells):
-                yield Line(f"{path}, line {lines.line_num}", dict(zip(columns, cells, strict=False)))
+                yield Line(where, dict(zip(columns, cells, strict=False)))
 
     return Table(columns, f"{path}, line 1", read())
 

@@ -211,6 +211,6 @@ def read_stream(stream: Any, limits: Limits, name: str | None = None) -> Encoded
             "the stream is empty (0 bytes)",
             where=shown,
             expected="an image or a video",
-            hint="at its end? seek(0)",
+            hint=None if name == "-" else "at its end? seek(0)",
         )
     return Encoded(shown, None, data, len(data), hashlib.sha256(data).hexdigest(), data[:HEAD])

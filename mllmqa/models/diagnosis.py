@@ -11,6 +11,12 @@ from typing import Any
 
 from mllmqa.errors import ModelLoadError
 
+_NEEDED = {
+    "weights": ("*.safetensors", "*.bin"),
+    "tokenizer": ("tokenizer.json", "*.model", "vocab.json", "vocab.txt", "*.tiktoken"),
+    "image processor": ("preprocessor_config.json", "processor_config.json"),
+}
+"""Parts of a model, and the files that hold them."""
 _EXPECTED = "config.json, *.safetensors and a processor that transformers reads without remote code"
 
 
@@ -29,7 +35,17 @@ def cannot_load(error: Exception, where: str, folder: Path | None) -> ModelLoadE
         pickled = sorted(path.name for path in folder.glob("*.bin") if path.name != "training_args.bin")
         if pickled:
             hint = f"{pickled[0]} is a pickle, which can hold code; of this family only safetensors are read"
+    if folder is not None and hint is None:
+        hint = _lacking(folder)
     return ModelLoadError(f"cannot be loaded: {said(error)}", where=where, expected=_EXPECTED, hint=hint)
+
+
+def _lacking(folder: Path) -> str | None:
+    """Tell which file is not there at all, of those that libraries miss with many words."""
+    for what, patterns in _NEEDED.items():
+        if not any(any(folder.glob(pattern)) for pattern in patterns):
+            return f"of its {what} no file is there: none of {', '.join(patterns)}"
+    return None
 
 
 def broken_weights(folder: Path) -> ModelLoadError | None:
@@ -71,7 +87,7 @@ def said(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
     text = f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
     sentence = re.split(r"(?<=[a-z'\")][.!?])\s", text, maxsplit=1)[0]
-    return f"{type(error).__name__}: {sentence[:300]}"
+    return f"{type(error).__name__}: {sentence[:300].rstrip(' ,;')}"
 
 
 def check_tokenizer(processor: Any, where: str) -> None:

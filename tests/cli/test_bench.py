@@ -70,6 +70,8 @@ def test_a_quantised_model_says_so(run: Run, tiny: Path) -> None:
         (["nano", "--quantize-vision"], "--quantize with it"),
         (["nano", "--base", "nano"], "--base is for adapters"),
         (["nano", "--device", "abacus"], "device 'abacus'"),
+        (["api:gpt"], "api:gpt: only a model that runs on this machine"),
+        (["nano", "--size", "99999x99999"], "pictures of 99999x99999; expected at most"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(arguments: list[str], message: str, run: Run) -> None:

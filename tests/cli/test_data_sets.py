@@ -119,7 +119,7 @@ def test_check_of_a_known_data_set(run: Run, tmp_path: Path) -> None:
         (("--columns", "path=file", "--direction", "mos", "--range", "1:5"), "at least path=NAME,score=NAME"),
         ((*STATED, "--name", "live"), "leave out --name and --table"),
         (("--direction", "mos"), "belong to --columns"),
-        (("--name", "live"), "no such folder"),
+        (("--name", "live"), "is a file; expected the folder of a data set, a table with --columns"),
         (
             ("--columns", "path=file,score=dmos", "--direction", "dmos", "--range", "1:5"),
             "0 columns are named 'dmos'",
@@ -133,6 +133,14 @@ def test_wrong_calls_end_with_2_and_one_line(
     assert (shown.code, shown.out) == (2, "")
     assert message in shown.err
     assert shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", [("--encoding", "gb18030"), ("--range", "1:5"), ("--name", "live")])
+def test_a_file_of_samples_takes_no_description(run: Run, tmp_path: Path, option: tuple[str, str]) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    shown = run("check", tmp_path / "a.jsonl", *option)
+    assert (shown.code, shown.out) == (2, "")
+    assert "a file of samples says itself what it holds" in shown.err
 
 
 def test_other_encodings_are_stated(run: Run, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def loud_again() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--base", "nano"], "api:gpt: a model behind an endpoint has no base"),
-        (["--compile"], "api:gpt: a model behind an endpoint has no compiled"),
+        (["--base", "nano"], "api:gpt: a model behind an endpoint has no --base"),
+        (["--compile"], "api:gpt: a model behind an endpoint has no --compile"),
         (["--device", "cpu"], "the endpoint chooses device, dtype and quantisation"),
         (["--dtype", "float32"], "the endpoint chooses device, dtype and quantisation"),
         (["--quantize", "8bit"], "the endpoint chooses device, dtype and quantisation"),
@@ -56,7 +56,7 @@ def test_what_an_endpoint_cannot_have_is_one_line(
 
 
 def test_both_kinds_of_options_are_refused_only_where_both_say_something() -> None:
-    with pytest.raises(UsageError, match="a model behind an endpoint has no base, compiled"):
+    with pytest.raises(UsageError, match="a model behind an endpoint has no --base, --compile"):
         load_model("api:gpt", {"base": "nano", "compiled": True}, ApiOptions(base_url=NOWHERE))
     with pytest.raises(UsageError, match="options of an endpoint are given"):
         load_model("nano", {"base": None, "compiled": False}, ApiOptions(base_url=NOWHERE))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mllmqa.cli.app import _continues
 from mllmqa.records import read_jsonl
 from mllmqa.schema import Score, Unscored, read_result
 from tests.conftest import Run, photo_pixels
@@ -118,7 +119,58 @@ def test_results_that_cannot_be_written_are_one_line(photo: Path) -> None:
         )  # fmt: skip
     assert ran.returncode == 2
     assert ran.stderr.count("\n") == 1
-    assert "No space left" in ran.stderr
+    assert ran.stderr.endswith("No space left on device\n")  # there is no file to go on with
+
+
+@pytest.mark.parametrize(
+    ("arguments", "continues"),
+    [
+        (["score", "x", "--jsonl", "a"], True),
+        (["score", "x", "--csv=a"], True),
+        (["build", "qalign"], True),
+        (["data", "rewrite", "a"], True),
+        (["score", "x", "--json"], False),
+        (["data", "show", "a"], False),
+        ([], False),
+    ],
+)
+def test_what_can_be_continued(arguments: list[str], continues: bool) -> None:
+    assert _continues(arguments) == continues
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [(">&-", 2, "mllmqa: stdout is closed; expected a place for results, e.g. >/dev/null\n"), ("2>&-", 0, "")],
+)
+def test_closed_streams_are_one_line(closed: str, code: int, said: str) -> None:
+    """Python gives no stream at all for a closed one."""
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m mllmqa models show nano --json {closed}'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (code, said)
+    assert ran.stdout.startswith('{"name": "nano"') == (code == 0)
+
+
+def test_an_error_does_not_go_to_stdout_when_stderr_is_closed() -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m mllmqa models show nanno 2>&-'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "stdin", "line"),
+    [
+        ("", None, "unscored: '': no such file; expected a path that is not empty"),
+        ("-", b"", "unscored: -: the stream is empty (0 bytes); expected an image or a video"),
+    ],
+)
+def test_nothing_as_input_is_told_clearly(name: str, stdin: bytes | None, line: str, run: Run) -> None:
+    ran = run("score", name, stdin=stdin)
+    assert ran.code == 1
+    assert line in ran.err.splitlines()
 
 
 def test_image_and_video_say_what_is_expected(run: Run, photo: Path) -> None:

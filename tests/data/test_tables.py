@@ -131,3 +131,36 @@ def test_mistakes_of_the_reader_are_not_taken_for_those_of_the_file(tmp_path: Pa
     path.write_text("name,mos\na,1\n")
     with pytest.raises(KeyError), open_table(path, TableForm()) as table:
         next(iter(table.lines)).cells["absent"]
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "zlib", "rot13"])
+def test_what_is_no_encoding_of_text_is_refused(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name,mos\na,1\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"encoding '{encoding}' is not known"):
+        read(path, TableForm(encoding=encoding))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "ascii", "idna"])
+def test_utf8_is_hinted_at_when_another_encoding_was_stated(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name,mos\nd\u00e9j\u00e0 \u00fc,1\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"a.csv: is not a CSV in {encoding} .*valid UTF-8: leave out --encoding"):
+        read(path, TableForm(encoding=encoding))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_json_of_endless_depth_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(DataError, match=f"{name}.*recursion") as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_decimal_comma_is_not_read_as_a_whole_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("name,mos\na.png,3,\nb.png,3,4\n")
+    with pytest.raises(DataError, match=r"a\.csv, line 3: 3 cells; expected 2: name, mos; quote commas"):
+        read(path)
+    path.write_text('name,mos\na.png,3, \nb.png,"3,4"\n')
+    assert [cells["mos"] for _, cells in read(path)[1]] == ["3", "3,4"]

@@ -48,6 +48,26 @@ def test_pickles_alone_are_told_as_such(tmp_path: Path) -> None:
     assert "pytorch_model.bin is a pickle" in str(cannot_load(OSError("no file"), "mine", tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("there", "hint"),
+    [
+        ((), "of its weights no file is there: none of *.safetensors, *.bin"),
+        (("model.safetensors",), "of its tokenizer no file is there: none of tokenizer.json, *.model, "),
+        (
+            ("model.safetensors", "tokenizer.model"),
+            "of its image processor no file is there: none of preprocessor_config.json",
+        ),
+        (("model.safetensors", "tokenizer.json", "processor_config.json"), "without remote code"),
+    ],
+)
+def test_what_is_not_there_is_named(there: tuple[str, ...], hint: str, tmp_path: Path) -> None:
+    for name in there:
+        save_file({"a": torch.zeros(1)}, tmp_path / name)
+    line = str(cannot_load(OSError("no such file"), "mine", tmp_path))
+    assert hint in line
+    assert ("no file is there" in line) == ("no file is there" in hint)
+
+
 def test_a_model_on_the_hub_may_be_out_of_reach() -> None:
     assert "offline" in str(cannot_load(OSError("no connection"), "org/name", None))
 
@@ -57,6 +77,7 @@ def test_a_model_on_the_hub_may_be_out_of_reach() -> None:
     [
         (ValueError("It fails. Then this. And that."), "ValueError: It fails."),
         (ValueError("Wrong:\n   the value\nmore"), "ValueError: Wrong: the value"),
+        (ValueError("One of: (1) a file,\n (2) another"), "ValueError: One of: (1) a file"),
         (RuntimeError(""), "RuntimeError: no message"),
         (RuntimeError("x" * 400), f"RuntimeError: {'x' * 300}"),
     ],

@@ -81,14 +81,15 @@ def _empty_vocabulary(folder: Path) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _broken_template(folder: Path) -> None:
-    (folder / "chat_template.jinja").write_text("{% if %}")
+def _no_image_processor(folder: Path) -> None:
+    (folder / "processor_config.json").unlink()
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_no_vocabulary, r"its tokenizer is empty; expected tokenizer\.json|cannot be loaded"),
+        (_no_image_processor, "of its image processor no file is there: none of preprocessor_config"),
+        (_no_vocabulary, r"cannot be loaded: .*of its tokenizer no file is there"),
         (_empty_vocabulary, "its tokenizer fails: .*Missing .UNK."),
         (_drop_a_weight, "1 missing keys in its weights"),
         (_pickle_only, r"cannot be loaded.*\*\.safetensors.*pytorch_model\.bin is a pickle"),

@@ -83,6 +83,12 @@ def check_known(root: Path, name: str | None, table_id: str | None, *, media: bo
         UsageError: The data set cannot be recognised, or a name is unknown.
     """
     if not root.is_dir():
+        if root.exists():
+            raise DataError(
+                "is a file",
+                where=root,
+                expected="the folder of a data set, a table with --columns, or samples in a .jsonl file",
+            )
         raise DataError("no such folder", where=root)
     card = registry.data_set(name) if name else registry.recognise(root)
     findings = Findings()

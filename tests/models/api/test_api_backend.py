@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from mllmqa import media, prompts
+from mllmqa.benchmark import measure_speed
 from mllmqa.errors import ApiRefusedError, LevelTokenError, UsageError
 from mllmqa.loading import load
 from mllmqa.models.api.pictures import original_file
@@ -262,3 +263,8 @@ def test_load(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer.backend.close()  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="chooses device, dtype"):
         load("api:eye", device="cpu")
+
+
+def test_a_model_elsewhere_has_no_speed_here(connect: Connect) -> None:
+    with pytest.raises(UsageError, match="only a model that runs on this machine has a speed here"):
+        measure_speed(connect())
