@@ -144,9 +144,10 @@ def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: Scor
     prompt = prompts.load(preset.aspects[options.aspect])
     image_prompt = prompts.render(prompt, medium="image")
     video_prompt = image_prompt if mode == "per-frame" else prompts.render(prompt, medium="video")
-    rule = media.parse_rule(options.frames or preset.video.frames)
-    view = media.parse_view(options.view or preset.view)
-    video_view = media.parse_view(options.view or preset.video.view or preset.view)
+    rule = media.parse_rule(preset.video.frames if options.frames is None else options.frames)
+    named = options.view  # "" is a mistake, e.g. an unset variable of a shell, and not the default
+    view = media.parse_view(preset.view if named is None else named)
+    video_view = media.parse_view((preset.video.view or preset.view) if named is None else named)
     if preset.views is not None and view.name not in preset.views:
         raise UsageError(f"{info.model} cannot take the view {view.name}", expected=" | ".join(preset.views))
     chosen = [mode, rule.name, options.per_frame, options.decoder, view, video_view, image_prompt, video_prompt]

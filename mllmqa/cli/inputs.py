@@ -54,8 +54,11 @@ class Wanted:
 
     def __iter__(self) -> Iterator[Input]:
         """Yield the inputs lazily, each once, in the order of the command line."""
+        return itertools.islice(self._each_once(), self.limit)
+
+    def _each_once(self) -> Iterator[Input]:
         seen: set[str] = set()
-        for item in itertools.islice(self._all(), self.limit):
+        for item in self._all():
             if item.name not in seen:
                 seen.add(item.name)
                 yield item

@@ -41,6 +41,10 @@ def test_the_limit_counts_inputs(folder: Path) -> None:
     assert wanted.total() == 2
 
 
+def test_the_limit_does_not_count_an_input_twice(folder: Path) -> None:
+    assert _names(_wanted(folder / "a.png", folder / "a.png", folder, limit=2)) == ["a.png", "b.png"]
+
+
 def test_a_folder_without_media_is_an_input_that_says_so(tmp_path: Path) -> None:
     (item,) = _wanted(tmp_path)
     assert isinstance(item.source, MllmqaError)

@@ -221,6 +221,8 @@ def test_files_of_results(kind: str, run: Run, folder: Path, tmp_path: Path) -> 
         (["x.png", "--dtype", "int3"], "unknown dtype"),
         (["x.png", "--aspect", "taste"], "no aspect 'taste'"),
         (["x.png", "--frames", "some"], "frame rule"),
+        (["x.png", "--frames", ""], "no frame rule is called ''"),
+        (["x.png", "--view", ""], "no view is called ''"),
         (["--from-file", "/nonexistent.txt"], "/nonexistent.txt"),
         (["-", "--from-file", "-"], "more than once"),
         (["-", "--jsonl", "a.jsonl", "--resume"], "cannot be found again"),
