@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from mllmqa.data.distortion_names import distortion_flaws
 from mllmqa.data.flaws import Flaw, flaws_of
 from mllmqa.data.media_check import MediaCheck
 from mllmqa.data.sample import Sample
@@ -68,6 +69,7 @@ def iter_problems(path: Path, media: Depth = "exists") -> Iterator[Problem]:
         if sample is not None:
             flaws += _repeated(sample, number, ids)
             flaws += scales.flaws(sample, number)
+            flaws += distortion_flaws(sample)
             if media != "none":
                 flaws += files.flaws(sample)
         for flaw in flaws:

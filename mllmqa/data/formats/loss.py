@@ -47,8 +47,14 @@ def _scale(sample: Sample) -> RatingScale | None:
 
 def _keys(sample: Sample, back: Sample) -> dict[str, str | None]:
     """Map each key to the one that the same file has after; None where it is not there."""
-    after = {(medium.kind, medium.path): medium.key for medium in back.media}
-    return {medium.key: after.get((medium.kind, medium.path)) for medium in sample.media}
+    after: dict[tuple[str, str | None], list[str]] = {}
+    for medium in back.media:
+        after.setdefault((medium.kind, medium.path), []).append(medium.key)
+    found: dict[str, str | None] = {}
+    for medium in sample.media:  # one file may be there under two keys: its own key is the same medium
+        keys = after.get((medium.kind, medium.path), [])
+        found[medium.key] = medium.key if medium.key in keys else keys[-1] if keys else None
+    return found
 
 
 def keyed(sample: Sample) -> dict[str, Any]:

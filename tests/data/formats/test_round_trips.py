@@ -139,3 +139,8 @@ def test_clean_and_not_labelled_are_told_apart(clean: tuple[Distortion, ...] | N
     assert through(sample, FORMATS["depictqa"]).labels.distortions == clean
     lost = lost_fields(sample, FORMATS["llava"])
     assert ("labels.distortions" in lost) == (clean is not None)
+
+
+def test_one_file_under_two_keys_is_not_counted_as_lost_where_it_is_held() -> None:
+    same = plain(media=(medium("ref", path="one.png"), medium("A", path="one.png")))
+    assert lost_fields(same, FORMATS["parquet"]) == ()
