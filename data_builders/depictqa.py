@@ -10,30 +10,21 @@ the slow task. A question whose distortion cannot be seen without the reference 
 
 from __future__ import annotations
 
-from mllmqa.data.build import Item, Recipe, draw
+from mllmqa.data.build import Item, Picture, Recipe, draw
 from mllmqa.data.sample import Sample
 
 SHARES = {"identify": 0.55, "rate": 0.25, "compare": 0.12, "assess": 0.08}
 CLEAN = 0.05
-WITH_REFERENCE = 0.5
 
 
 def item(made: Item) -> list[Sample]:
     """One question about one picture or two."""
-    chance = made.chance("plan")
-    task = str(chance.choice(list(SHARES), p=list(SHARES.values())))
-    pristine = made.photo(chance)
-    reference = pristine if chance.random() < WITH_REFERENCE else None
-    if task in ("rate", "compare"):
-        a, b = draw.ladder(pristine, 2, chance)
-        return [made.sample(task, a, b, reference=reference, preference=draw.preferred(a, b))]
-    picture = pristine if chance.random() < CLEAN else draw.one(pristine, chance)
-    if not draw.visible(picture.distortions):
-        reference = pristine
-    if task == "assess":
-        score, level = made.judged(pristine, picture)
-        return [made.sample(task, picture, reference=reference, mos=[score], levels=[level])]
-    return [made.sample(task, picture, reference=reference)]
+    return [draw.asked(made, SHARES, version)]
+
+
+def version(pristine: Picture, chance: draw.Chance) -> Picture:
+    """The picture that is asked about: with one distortion, or a clean copy."""
+    return pristine if chance.random() < CLEAN else draw.one(pristine, chance)
 
 
 RECIPE = Recipe(

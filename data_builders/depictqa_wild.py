@@ -9,31 +9,22 @@ together is not known from their severities, so such pairs are described (`asses
 
 from __future__ import annotations
 
-from mllmqa.data.build import Item, Recipe, draw
+from mllmqa.data.build import Item, Picture, Recipe, draw
 from mllmqa.data.sample import Sample
 
 SHARES = {"identify": 0.6, "rate": 0.18, "compare": 0.1, "assess": 0.12}
 CLEAN, TWO = 0.05, 0.6
-WITH_REFERENCE = 0.5
 
 
 def item(made: Item) -> list[Sample]:
     """One question about one picture or two."""
-    chance = made.chance("plan")
-    task = str(chance.choice(list(SHARES), p=list(SHARES.values())))
-    pristine = made.photo(chance)
-    reference = pristine if chance.random() < WITH_REFERENCE else None
-    if task in ("rate", "compare"):
-        a, b = draw.ladder(pristine, 2, chance)
-        return [made.sample(task, a, b, reference=reference, preference=draw.preferred(a, b))]
+    return [draw.asked(made, SHARES, version)]
+
+
+def version(pristine: Picture, chance: draw.Chance) -> Picture:
+    """The picture that is asked about: with one distortion or two, or a clean copy."""
     kind = float(chance.random())
-    picture = pristine if kind < CLEAN else (draw.two if kind < CLEAN + TWO else draw.one)(pristine, chance)
-    if not draw.visible(picture.distortions):
-        reference = pristine
-    if task == "assess":
-        score, level = made.judged(pristine, picture)
-        return [made.sample(task, picture, reference=reference, mos=[score], levels=[level])]
-    return [made.sample(task, picture, reference=reference)]
+    return pristine if kind < CLEAN else (draw.two if kind < CLEAN + TWO else draw.one)(pristine, chance)
 
 
 RECIPE = Recipe(

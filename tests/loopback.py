@@ -16,8 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 KEY = "sk-loopback-0123456789abcdef"
 LEVELS = {" good": 0.55, "Good": 0.05, " fair": 0.2, " poor": 0.1, " The": 0.1}
@@ -244,3 +247,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 Connect = Callable[..., Any]
 """Of the fixture ``connect``: returns a scorer for the server."""
+
+
+def without_endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Take away key, endpoint and cache of the developer."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))

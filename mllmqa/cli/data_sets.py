@@ -69,6 +69,7 @@ def check(
     limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Its rating scale.")] = None,
     encoding: Annotated[str, typer.Option(help="Of its text.")] = "utf-8-sig",
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Of samples: open their media and masks, too.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is.
@@ -84,7 +85,11 @@ def check(
     if columns is None and root.suffix == SUFFIX and root.is_file():
         if name or table or direction or limits or encoding != "utf-8-sig":
             raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
-        check_samples(root, media="none" if labels_only else "exists", as_json=as_json)
+        if labels_only and opened:
+            raise UsageError("--labels-only and --open contradict each other")
+        check_samples(root, media="none" if labels_only else "open" if opened else "exists", as_json=as_json)
+    if opened:
+        raise UsageError("--open belongs to a file of samples", where=root, expected="samples.jsonl")
     if columns is None:
         if direction or limits or encoding != "utf-8-sig":
             raise UsageError("--direction, --range and --encoding belong to --columns")

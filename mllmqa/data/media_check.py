@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mllmqa.data.flaws import Flaw, shown
+from mllmqa.data.media_index import is_there
 from mllmqa.data.sample import Medium, Sample, path_of
 from mllmqa.errors import MediaError, error_line
 from mllmqa.schema import Media
@@ -34,7 +35,7 @@ class MediaCheck:
         for k, one in enumerate(sample.labels.distortions or ()):
             if one.mask is not None:
                 field, path = f"labels.distortions.{k}.mask", self._folder / one.mask
-                if not path.is_file():
+                if not is_there(path):
                     yield Flaw(field, f"no file {shown(one.mask)}", "a picture")
                 elif self._opened:
                     yield from mask_flaws(field, path, sample.medium(one.media))
@@ -43,7 +44,7 @@ class MediaCheck:
         path = path_of(medium, self._folder)
         if path is None:
             yield Flaw(f"{field}.path", "missing", "a path: the content cannot be found by its hash alone")
-        elif not path.is_file():
+        elif not is_there(path):
             yield Flaw(f"{field}.path", f"no file {shown(medium.path)}", f"a file in {self._folder}")
         elif self._opened:
             found = self._open(path)

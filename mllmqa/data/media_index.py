@@ -31,8 +31,8 @@ class MediaIndex:
             name: Path from the root on, with ``/``, or absolute.
         """
         exact = self.root / name
-        if not name or not self.search or exact.is_file():
-            return exact, "exact" if name and exact.is_file() else "missing"
+        if not name or not self.search or is_there(exact):
+            return exact, "exact" if name and is_there(exact) else "missing"
         wanted = PurePosixPath(name.replace("\\", "/"))
         same = self._by_name.get(wanted.name.casefold(), [])
         how: How = "elsewhere"
@@ -64,6 +64,14 @@ class MediaIndex:
         for path in self.files:
             found.setdefault(path.stem.casefold(), []).append(path)
         return found
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is such a file; a name that no file can have names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a file system takes; NUL
+        return False
 
 
 def _is_media(suffix: str) -> bool:

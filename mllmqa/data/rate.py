@@ -71,11 +71,13 @@ def rate(
             continue
         if media is not None:
             rating = _located(rating, columns.path, media, findings)
-        if rating.name in seen:
-            what = f"field {columns.path}: {rating.name!r} is also in {seen[rating.name]}"
+        file = str(rating.path) if media is not None else rating.name  # one file may go by several names
+        first = seen.get(rating.name) or seen.get(file)
+        if first is not None:
+            what = f"field {columns.path}: {rating.name!r} is also in {first}"
             findings.error("duplicate", what, where=line.where)
             continue
-        seen[rating.name] = line.where.rpartition(", ")[2]
+        seen[rating.name] = seen[file] = line.where.rpartition(", ")[2]
         yield rating
 
 

@@ -96,7 +96,7 @@ def open_table(path: Path, form: TableForm) -> Iterator[Table]:
         raise DataError(
             f"is not a {kind.upper()} in {_name(form.encoding)} ({error})", where=path, hint=hint
         ) from error
-    except (csv.Error, json.JSONDecodeError, RecursionError) as error:
+    except (csv.Error, ValueError, RecursionError) as error:
         raise DataError(f"is not a {kind.upper()} in {_name(form.encoding)} ({error})", where=path) from error
 
 
@@ -162,7 +162,7 @@ def _objects(file: Any, path: Path, *, lines: bool) -> Iterator[tuple[str, Any]]
             if text.strip():
                 try:
                     yield f"{path}, line {number}", json.loads(text)
-                except json.JSONDecodeError as error:
+                except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
                     raise DataError(f"is not JSON ({error})", where=f"{path}, line {number}") from error
         return
     content = json.load(file)

@@ -67,3 +67,23 @@ def test_options_of_tables_are_refused(folder: Path) -> None:
     path = write(folder, asked("a").to_json())
     result = RUN.invoke(app, ["data", "check", path, "--name", "koniq10k"])
     assert result.exit_code != 0 and "says itself what it holds" in str(result.exception)
+
+
+def test_media_are_opened_where_it_is_asked_for(folder: Path) -> None:
+    path = write(folder, asked("a").to_json())
+    (folder / "A.png").write_bytes(b"\x89PNG cut off")
+    assert RUN.invoke(app, ["data", "check", path]).exit_code == 0
+    opened = RUN.invoke(app, ["data", "check", path, "--open"])
+    assert opened.exit_code == 1 and "a readable image" in opened.stdout
+    both = RUN.invoke(app, ["data", "check", path, "--open", "--labels-only"])
+    assert "contradict each other" in str(both.exception)
+    assert "belongs to a file of samples" in str(
+        RUN.invoke(app, ["data", "check", str(folder), "--open"]).exception
+    )
+
+
+def test_a_name_longer_than_files_have_is_one_problem_and_the_rest_goes_on(folder: Path) -> None:
+    long = asked("long").to_json().replace("A.png", f"{'x' * 300}.png")
+    wrong = said(asked("b"), "The quality of the image is bad.").to_json()
+    result = RUN.invoke(app, ["data", "check", write(folder, long, wrong)])
+    assert "line 1: field media.0.path" in result.stdout and "line 2" in result.stdout

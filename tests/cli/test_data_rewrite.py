@@ -10,7 +10,7 @@ import pytest
 from mllmqa.data.sample_file import read_samples, write_samples
 from tests.conftest import Run
 from tests.data.teacher.made import School, flaw, photos, single
-from tests.loopback import Reply, chat
+from tests.loopback import Reply, chat, without_endpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BLUR = flaw("A", "blur", 2)
@@ -18,9 +18,7 @@ BLUR = flaw("A", "blur", 2)
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    without_endpoint(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mllmqa.data.media_index import MediaIndex
+from mllmqa.data.media_index import MediaIndex, is_there
 
 
 @pytest.fixture
@@ -55,3 +55,9 @@ def test_without_search_only_exact_names_count(root: Path) -> None:
 def test_only_media_are_listed(root: Path) -> None:
     assert root / "notes.txt" not in MediaIndex(root, search=True).files
     assert len(MediaIndex(root, search=True).files) == 9
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "a\0b.jpg"])
+def test_names_that_no_file_can_have_are_missing(tmp_path: Path, name: str) -> None:
+    assert not is_there(tmp_path / name)
+    assert MediaIndex(tmp_path, search=True).find(name)[1] == "missing"

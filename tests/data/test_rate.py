@@ -154,3 +154,14 @@ def test_levels_and_deviations_on_one_scale() -> None:
     assert [RatingScale("dmos", 0, 1).level(x) for x in (0, 0.25, 1)] == [5, 4, 1]
     assert RatingScale("mos", 0, 100).std_levels(25) == 1
     assert RatingScale("mos", 0, 100, std_width=4).std_levels(0.5) == 0.5  # KonIQ-10k: deviations on 1..5
+
+
+def test_one_file_under_several_names_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "img").mkdir()
+    (tmp_path / "img" / "b.jpg").write_bytes(b"x")
+    names = ["img/b.jpg", "b.jpg", "IMG/B.jpg", "img/b"]
+    found, findings = rated(tmp_path, [{"file": name, "mos": 2} for name in names], media_wanted=True)
+    assert [one.name for one in found] == ["img/b.jpg"]
+    assert kinds(findings)["duplicate"] == 3
+    missing, findings = rated(tmp_path, [{"file": f"no{k}.jpg", "mos": 2} for k in range(2)], media_wanted=True)
+    assert len(missing) == 2 and "duplicate" not in kinds(findings)

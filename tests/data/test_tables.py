@@ -164,3 +164,11 @@ def test_a_decimal_comma_is_not_read_as_a_whole_number(tmp_path: Path) -> None:
         read(path)
     path.write_text('name,mos\na.png,3, \nb.png,"3,4"\n')
     assert [cells["mos"] for _, cells in read(path)[1]] == ["3", "3,4"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_an_integer_of_thousands_of_digits_is_one_line(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('{"mos": ' + "1" * 5000 + "}\n")
+    with pytest.raises(DataError, match=name) as caught:
+        read(tmp_path / name)
+    assert "\n" not in str(caught.value)

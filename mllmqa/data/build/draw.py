@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from mllmqa.data.sample_labels import Distortion, Preference
 from mllmqa.data.tasks.truth import Finding, better_by_severity
 from mllmqa.data.video_distortions import Step
 from mllmqa.errors import DataError
+
+if TYPE_CHECKING:
+    from mllmqa.data.build.item import Item
+    from mllmqa.data.sample import Sample
 
 Chance = np.random.Generator
 NOT_MONOTONE = frozenset({"quantization_otsu", "quantization_hist", "contrast_strengthen_stretch"})
@@ -25,6 +30,7 @@ NEEDS_REFERENCE = frozenset(
 )  # fmt: skip
 """Slight ones of these categories cannot be seen without the reference (DepictQA-Wild's exclusion)."""
 VISIBLE_FROM = 2.0
+WITH_REFERENCE = 0.5
 
 
 def one_name(chance: Chance, *, ordered: bool = False) -> str:
@@ -52,6 +58,32 @@ def two(pristine: Picture, chance: Chance) -> Picture:
         among = distortions.names_of(category)
         names.append(among[int(chance.integers(len(among)))])
     return pristine.distorted([(name, int(chance.integers(1, 4))) for name in names], chance)
+
+
+def asked(made: Item, shares: Mapping[str, float], version: Callable[[Picture, Chance], Picture]) -> Sample:
+    """Make one question of DepictQA about one version of a photo, or about two.
+
+    Half of the questions have the reference, and so have those whose distortion cannot be seen without it.
+
+    Args:
+        made: The item.
+        shares: Of ``identify``, ``rate``, ``compare`` and ``assess``.
+        version: Makes the version that one picture is asked about.
+    """
+    chance = made.chance("plan")
+    task = str(chance.choice(list(shares), p=list(shares.values())))
+    pristine = made.photo(chance)
+    reference = pristine if chance.random() < WITH_REFERENCE else None
+    if task in ("rate", "compare"):
+        a, b = ladder(pristine, 2, chance)
+        return made.sample(task, a, b, reference=reference, preference=preferred(a, b))
+    picture = version(pristine, chance)
+    if not visible(picture.distortions):
+        reference = pristine
+    if task == "assess":
+        score, level = made.judged(pristine, picture)
+        return made.sample(task, picture, reference=reference, mos=[score], levels=[level])
+    return made.sample(task, picture, reference=reference)
 
 
 def ladder(pristine: Picture, count: int, chance: Chance) -> list[Picture]:

@@ -10,6 +10,7 @@ from mllmqa import prompts
 from mllmqa.data.bins import Bins
 from mllmqa.data.findings import Findings
 from mllmqa.data.labels import Variant
+from mllmqa.data.media_index import MediaIndex, is_there
 from mllmqa.data.ratings import Columns, Rating, RatingScale
 from mllmqa.data.sample import Split
 from mllmqa.data.sample_labels import Histogram, Level, Mos
@@ -152,7 +153,6 @@ def of_table(path: Path, columns: Columns, scale: RatingScale, findings: Finding
     Raises:
         DataError: It cannot be read, or a column is missing.
     """
-    from mllmqa.data.media_index import MediaIndex
     from mllmqa.data.rate import rate
     from mllmqa.data.registry import doubts
     from mllmqa.data.tables import TableForm, open_table
@@ -169,4 +169,4 @@ def _usable(row: Rating, scale: RatingScale, *, media: bool) -> bool:
     """Tell whether a row has a medium, and numbers that can be; where not, the reader has counted it."""
     width = scale.std_width or scale.high - scale.low
     numbers = (row.std is None or 0 <= row.std <= width, (row.n or 0) >= 0, min(row.histogram or (0,)) >= 0)
-    return (not media or row.path.is_file()) and scale.low <= row.score <= scale.high and all(numbers)
+    return (not media or is_there(row.path)) and scale.low <= row.score <= scale.high and all(numbers)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mllmqa.data import registry
 from mllmqa.data.findings import Findings
-from mllmqa.data.media_index import MediaIndex
+from mllmqa.data.media_index import MediaIndex, is_there
 from mllmqa.data.rate import rate
 from mllmqa.data.ratings import Columns, Rating, RatingScale
 from mllmqa.data.registry import doubts
@@ -131,7 +131,7 @@ def _media(root: Path, rows: Sequence[Rating], wanted: bool) -> tuple[int | None
         return None, None
     named = {row.path for row in rows}
     files = set(MediaIndex(root, search=True).files)
-    return sum(path.is_file() for path in named), len(files - named)
+    return sum(is_there(path) for path in named), len(files - named)
 
 
 def _compare(rows: Sequence[Rating], table: LabelTable, root: Path, findings: Findings) -> None:

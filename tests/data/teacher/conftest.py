@@ -12,14 +12,13 @@ from mllmqa.data.teacher import Teacher
 from mllmqa.models.api import ApiOptions
 from mllmqa.models.api.transport import Pacing
 from tests.data.teacher.made import School, photos
+from tests.loopback import without_endpoint
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, no endpoint and no cache of the developer."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    without_endpoint(monkeypatch, tmp_path)
 
 
 @pytest.fixture

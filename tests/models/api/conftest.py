@@ -13,15 +13,13 @@ from mllmqa.models.api.backend import ApiBackend
 from mllmqa.models.api.transport import Pacing
 from mllmqa.models.resolve import resolve
 from mllmqa.scoring import Scorer
-from tests.loopback import Connect, Loopback
+from tests.loopback import Connect, Loopback, without_endpoint
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No key, no endpoint and no cache of the developer."""
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    without_endpoint(monkeypatch, tmp_path)
 
 
 @pytest.fixture
