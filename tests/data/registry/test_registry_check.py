@@ -119,8 +119,9 @@ def test_a_table_with_everything_wrong(tmp_path: Path) -> None:
         "missing-media": 2, "not-a-number": 2, "off-scale": 1, "no-extension": 1, "elsewhere": 1,
         "blanks": 1,
     }  # fmt: skip
-    assert report.findings.errors == 6
-    assert [row.name for row in report.rows] == ["a.png", "A.PNG", "gone.png", "b", "d.png", "", "f.png"]
+    assert report.findings.errors == 6 + cases
+    again = [] if cases else ["A.PNG"]
+    assert [row.name for row in report.rows] == ["a.png", *again, "gone.png", "b", "d.png", "", "f.png"]
 
 
 def test_a_table_without_usable_rows(tmp_path: Path) -> None:
