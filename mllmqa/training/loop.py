@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mllmqa.errors import DataError
+from mllmqa.errors import DataError, TrainingError
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ class Plan:
         warmup: steps of linear warm-up before the cosine decay to zero.
         save_every: steps between checkpoints.
         clip: largest gradient norm.
+        bf16: compute in bfloat16 where autocast says so; weights and optimiser stay in float32.
+        average: decay of the moving average of the weights that the last checkpoint holds; 0: the last weights.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Plan:
     warmup: int = 50
     save_every: int = 200
     clip: float = 5.0
+    bf16: bool = False
+    average: float = 0.0
 
     @property
     def checkpoint(self) -> Path:
@@ -87,6 +91,8 @@ def fit(
 ) -> None:
     """Run the stage from its last checkpoint to its end.
 
+    In a process group every process has its own batches; gradients are averaged, the first process saves.
+
     Args:
         plan: names, lengths and intervals.
         model: what is trained; its whole state dict is in the checkpoint.
@@ -94,37 +100,80 @@ def fit(
         batches: gives the batches of steps start, start + 1, …
         losses: batch → named, already weighted losses; their sum is minimised.
     """
-    start = 0
-    if plan.checkpoint.exists():
-        state = load_state(plan.checkpoint)
-        model.load_state_dict(state["model"])
-        if "optimizer" in state:
-            optimizer.load_state_dict(state["optimizer"])
-        start = int(state["step"])
-        log.info("%s: continues at step %d of %d", plan.name, start, plan.steps)
+    start, averaged = _resumed(plan, model, optimizer)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: rate(i + start, plan.steps, plan.warmup))
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate(start, plan.steps, plan.warmup)
-    meter = _Meter(plan)
+    meter = _Meter(plan) if rank() == 0 else None
     done = start
     for step, batch in zip(range(start, plan.steps), batches(start), strict=False):
-        parts = losses(batch)
-        total = torch.stack(list(parts.values())).sum()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=plan.bf16):
+            parts = losses(batch)
+        total = torch.stack([part.float() for part in parts.values()]).sum()
+        if not torch.isfinite(total):
+            raise TrainingError(f"the loss is {float(total)}", where=f"stage {plan.name}, step {step + 1}")
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
         optimizer.step()
         schedule.step()
-        meter.add(step + 1, parts)
+        _follow(averaged, model, plan.average, step + 1)
+        if meter:
+            meter.add(step + 1, parts)
         done = step + 1
-        if (step + 1) % plan.save_every == 0 and step + 1 < plan.steps:
-            save_atomically(
-                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1},
-                plan.checkpoint,
-            )
+        if done % plan.save_every == 0 and done < plan.steps and rank() == 0:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+            save_atomically({**state, "averaged": averaged}, plan.checkpoint)
     if done < plan.steps:
         raise DataError(f"stage {plan.name}: the batches ended after step {done}", expected=f"{plan.steps} steps")
-    save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
+    if averaged:
+        model.load_state_dict(averaged)
+    if rank() == 0:
+        save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
+
+
+def _resumed(plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor]]:
+    """Load the last checkpoint, if any; return its step and the averaged weights (empty: none are kept)."""
+    if not plan.checkpoint.exists():
+        return 0, {k: v.detach().clone() for k, v in model.state_dict().items()} if plan.average else {}
+    state = load_state(plan.checkpoint)
+    model.load_state_dict(state["model"])
+    if "optimizer" in state:
+        optimizer.load_state_dict(state["optimizer"])
+    start = int(state["step"])
+    log.info("%s: continues at step %d of %d", plan.name, start, plan.steps)
+    return start, state.get("averaged", {})
+
+
+def _follow(averaged: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
+    """Move the average towards the weights, faster at the start (Polyak & Juditsky, 1992; as in EMA practice)."""
+    if not averaged:
+        return
+    keep = min(decay, (1 + step) / (10 + step))
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            averaged[name].lerp_(value, 1 - keep)
+        else:
+            averaged[name].copy_(value)
+
+
+def rank() -> int:
+    """Number of this process; 0 without a process group."""
+    grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_rank() if grouped else 0
+
+
+def _average_gradients(model: nn.Module) -> None:
+    """Mean of the gradients over the processes, in one message."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    found = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in found])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for gradient, part in zip(found, flat.split([g.numel() for g in found]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 class _Meter:

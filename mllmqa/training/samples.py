@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mllmqa.data import distortions
+from mllmqa.data.build import draw
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,6 +33,8 @@ class Mixture:
         pairs: distortion pairs per batch (two crops each).
         crops: (crop side in pixels, steps) one after the other.
         seed: root of all randomness.
+        process, processes: which of how many processes this is; together they see what one would see with
+            `processes` times as many rows.
     """
 
     rated: Sequence[tuple[Path, float]]
@@ -40,20 +43,32 @@ class Mixture:
     pairs: int
     crops: Sequence[tuple[int, int]]
     seed: int
+    process: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`pixels` (R + 2P, 3, c, c) uint8: R rated, then P lighter, then their P heavier partners.
+    """`pixels` (R + 2P, 3, c, c) uint8: R rated, then the first of P pairs, then their second.
 
-    `level` (R,) 1..5; `kind` (2P,) 0 = undistorted, else 1 + index in `distortions.NANO_NAMES`;
-    `severity` (2P,) 0..5.
+    `level` (R,) 1..5; `severity` (2P, C) 0..5 of each category, 0 = not there; `gap` (P,) by how many steps of
+    severity the second is the more damaged version of the same crop, NaN where it is another mixture of distortions.
     """
 
     pixels: Tensor
     level: Tensor
-    kind: Tensor
     severity: Tensor
+    gap: Tensor
+
+
+LADDER = 0.5
+"""Share of pairs that differ in severity only."""
+CLEAN, TWO = 0.25, 0.3
+"""Shares of clean pictures and of pictures with two distortions; the others have one."""
+LIGHTEST_SEEN = 2.0
+"""Least severity of what cannot be seen slighter without a reference."""
+Recipe = tuple[tuple[str, float], ...]
+"""Distortions in their order, with severities."""
 
 
 class MixtureBatches(Dataset[Batch]):
@@ -66,24 +81,25 @@ class MixtureBatches(Dataset[Batch]):
         return sum(steps for _, steps in self.mixture.crops)
 
     def __getitem__(self, index: int) -> Batch:
-        mix, rng = self.mixture, np.random.default_rng([self.mixture.seed, index])
+        mix = self.mixture
+        rng = np.random.default_rng([mix.seed, index, mix.process])
         side = self._side(index)
         images: list[Pixels] = []
         levels: list[float] = []
-        for position in range(mix.rated_rows):
-            path, level = mix.rated[self._rated(index * mix.rated_rows + position)]
+        first = (index * mix.processes + mix.process) * mix.rated_rows
+        for position in range(first, first + mix.rated_rows):
+            path, level = mix.rated[self._rated(position)]
             images.append(random_crop(read_rgb(path), side, 1.0, rng))
             levels.append(level)
         pairs = [self._pair(side, rng) for _ in range(mix.pairs)]
-        images += [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
-        severity = [pair[3] for pair in pairs] + [pair[4] for pair in pairs]
-        kind = [pair[2] if s else 0 for pair, s in zip(pairs + pairs, severity, strict=True)]
+        images += [pair.first[0] for pair in pairs] + [pair.second[0] for pair in pairs]
+        severity = [severities(pair.first[1]) for pair in pairs] + [severities(pair.second[1]) for pair in pairs]
         stacked = np.stack(images).transpose(0, 3, 1, 2)
         return Batch(
             torch.from_numpy(np.ascontiguousarray(stacked)),
             torch.tensor(levels, dtype=torch.float32),
-            torch.tensor(kind),
-            torch.tensor(severity, dtype=torch.float32),
+            torch.tensor(severity, dtype=torch.float32).reshape(-1, len(distortions.CATEGORIES)),
+            torch.tensor([pair.gap for pair in pairs], dtype=torch.float32),
         )
 
     def _side(self, index: int) -> int:
@@ -99,18 +115,64 @@ class MixtureBatches(Dataset[Batch]):
         order = np.random.default_rng([self.mixture.seed, 1, epoch]).permutation(len(self.mixture.rated))
         return int(order[place])
 
-    def _pair(self, side: int, rng: np.random.Generator) -> tuple[Pixels, Pixels, int, float, float]:
-        """Lighter crop, heavier crop, kind (≥ 1), and their severities (0 = untouched)."""
+    def _pair(self, side: int, rng: np.random.Generator) -> _Pair:
         source = read_rgb(self.mixture.sources[int(rng.integers(len(self.mixture.sources)))])
         crop = random_crop(source, side, rng.choice((1.0, 1.0, 1.5)), rng)
-        kind = int(rng.integers(len(distortions.NANO_NAMES)))
-        low = 0.0 if rng.random() < 0.4 else float(rng.uniform(1, 4))
-        high = float(rng.uniform(max(1.0, low + 0.8), 5))
         seed = int(rng.integers(2**32))
-        name = distortions.NANO_NAMES[kind]
-        light = distortions.apply(crop, name, low, np.random.default_rng(seed)).pixels if low else crop
-        heavy = distortions.apply(crop, name, high, np.random.default_rng(seed)).pixels
-        return light, heavy, kind + 1, low, high
+        if rng.random() < LADDER:
+            name = draw.one_name(rng, ordered=True)
+            low = 0.0 if rng.random() < 0.4 else float(rng.uniform(lightest(name), 4))
+            high = float(rng.uniform(max(lightest(name), low + 0.8), 5))
+            light: Recipe = ((name, low),) if low else ()
+            return _Pair(made(crop, light, seed), made(crop, ((name, high),), seed), high - low)
+        return _Pair(made(crop, drawn(rng), seed), made(crop, drawn(rng), seed + 1), float("nan"))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    first: tuple[Pixels, Recipe]
+    second: tuple[Pixels, Recipe]
+    gap: float
+
+
+def lightest(name: str) -> float:
+    """Return the least severity at which a distortion is to be named."""
+    return LIGHTEST_SEEN if distortions.category_of(name) in draw.NEEDS_REFERENCE else 1.0
+
+
+def drawn(rng: np.random.Generator) -> Recipe:
+    """Draw no, one or two distortions; two are of an allowed pair of categories, in their order."""
+    share = rng.random()
+    if share < CLEAN:
+        return ()
+    if share >= CLEAN + TWO:
+        name = draw.one_name(rng)
+        return ((name, _severity(name, 5, rng)),)
+    pairs = distortions.ordered_pairs()
+    names = []
+    for category in pairs[int(rng.integers(len(pairs)))]:
+        among = distortions.names_of(category)
+        names.append(among[int(rng.integers(len(among)))])
+    return tuple((name, _severity(name, 4, rng)) for name in names)
+
+
+def _severity(name: str, most: float, rng: np.random.Generator) -> float:
+    """Continuous where the severities of a distortion are in order, else whole."""
+    value = float(rng.uniform(lightest(name), most))
+    return float(round(value)) if name in draw.NOT_MONOTONE else value
+
+
+def made(crop: Pixels, recipe: Recipe, seed: int) -> tuple[Pixels, Recipe]:
+    """Apply distortions one after the other; the same seed gives the same draws at any severity."""
+    for place, (name, severity) in enumerate(recipe):
+        crop = distortions.apply(crop, name, severity, np.random.default_rng([seed, place])).pixels
+    return crop, recipe
+
+
+def severities(recipe: Recipe) -> list[float]:
+    """Return the severity of each category, 0 where it is not there."""
+    found = {distortions.category_of(name): severity for name, severity in recipe}
+    return [found.get(category, 0.0) for category in distortions.CATEGORIES]
 
 
 def read_rgb(path: Path) -> Image.Image:
@@ -154,7 +216,7 @@ def make_smoke_set(folder: Path, seed: int, photos: int = 16, side: int = 512) -
             pixels = np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8)
             severity = 1 + 4 * number / (photos - 1)
             if number % 4:
-                pixels = distortions.apply(pixels, "nano_defocus_blur", severity, rng).pixels
+                pixels = distortions.apply(pixels, "blur_gaussian", severity, rng).pixels
             Image.fromarray(pixels).save(images / f"{prefix}{number}.jpg", quality=92)
             lines.append(f"{prefix}{number}.jpg,{0.9 - 0.15 * severity if number % 4 else 0.9:.4f}")
         (folder / f"{split} (Images and MOS).csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

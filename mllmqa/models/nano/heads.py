@@ -1,4 +1,4 @@
-"""Training heads on nano's vision tower: level logits, distortion kind, severity. They are not shipped."""
+"""Training heads on nano's vision tower: levels, and which categories of distortion at which severity. Not shipped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mllmqa.models.nano.vision import NanoVisionModel
 
 @dataclass(frozen=True)
 class HeadOutputs:
-    """Per row: `levels` and `local_levels` (B, K) logits, `kind` (B, kinds + 1) logits, `severity` (B,) 0..5."""
+    """Per row: `levels` and `local_levels` (B, K) logits, `presence` (B, C) logits, `severity` (B, C) 0..5."""
 
     levels: Tensor
     local_levels: Tensor
-    kind: Tensor
+    presence: Tensor
     severity: Tensor
 
 
@@ -24,18 +24,18 @@ class TowerWithHeads(nn.Module):
 
     Args:
         tower: the vision tower.
-        kinds: number of distortion kinds; class 0 of the kind head means "none".
+        categories: number of categories of distortion; a row may show none, one, or several.
         levels: number of level words.
     """
 
-    def __init__(self, tower: NanoVisionModel, kinds: int, levels: int = 5) -> None:
+    def __init__(self, tower: NanoVisionModel, categories: int, levels: int = 5) -> None:
         super().__init__()
         width = tower.config.hidden_size
         pooled = width * tower.config.global_tokens
         self.tower = tower
         self.levels = nn.Linear(pooled, levels)
-        self.kind = nn.Linear(pooled, kinds + 1)
-        self.severity = nn.Linear(pooled, 1)
+        self.presence = nn.Linear(pooled, categories)
+        self.severity = nn.Linear(pooled, categories)
         self.local_levels = nn.Linear(width, levels)
 
     def forward(self, pixel_values: Tensor) -> HeadOutputs:
@@ -44,5 +44,5 @@ class TowerWithHeads(nn.Module):
         local = out.last_hidden_state[:, self.tower.config.global_tokens :].mean(dim=1)
         pooled = out.pooler_output
         return HeadOutputs(
-            self.levels(pooled), self.local_levels(local), self.kind(pooled), self.severity(pooled)[:, 0]
+            self.levels(pooled), self.local_levels(local), self.presence(pooled), self.severity(pooled)
         )
