@@ -14,6 +14,7 @@
     │   └── MediaLimitError        too small, too large, too long, too narrow
     ├── PromptError                a prompt file is malformed
     ├── DataError                  a label or data file is malformed
+    ├── TrainingError              a training run cannot go on: its loss is not finite, or a checkpoint is incomplete
     └── ModelError
         ├── ModelLoadError         weights, configuration or tokenizer cannot be loaded
         ├── LevelTokenError        the level words are not distinct single tokens there
@@ -141,6 +142,12 @@ class DataError(MllmqaError):
     """A label or data file is malformed; names file, line and field."""
 
     code = "data"
+
+
+class TrainingError(MllmqaError):
+    """A training run cannot go on."""
+
+    code = "training"
 
 
 class ModelError(MllmqaError):

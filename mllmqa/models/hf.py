@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import Encode, token_ids
-from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
 from mllmqa.models.passes import run
@@ -45,10 +45,7 @@ class HFBackend:
         self.processor = processor
         self.preset = preset
         self.info = info
-        # T5 of the facts: LLaVA and LLaVA-NeXT processors accept `videos=` and silently ignore it.
-        takes_videos = getattr(processor, "video_processor", None) or getattr(processor, "takes_videos", False)
-        modalities = getattr(type(model), "input_modalities", None) or ()
-        self.native_video = bool(takes_videos) and "video" in modalities
+        self.native_video = takes_clips(model, processor)
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
 
     # ------------------------------------------------------------------ prompt text
@@ -181,7 +178,7 @@ class HFBackend:
             # Nested lists: a flat one makes LLaVA-OneVision tile each picture of a pair by itself.
             encoded = self.processor(images=[list(request.images) for request in batch], **common)
         elif self.native_video:
-            clips = [self._clip(request) for request in batch]
+            clips = [as_clip(request.images, request.clip, self.processor) for request in batch]
             encoded = self.processor(
                 videos=[frames for frames, _ in clips],
                 video_metadata=[metadata for _, metadata in clips],
@@ -206,23 +203,6 @@ class HFBackend:
                 hint="use fewer frames (--frames) or another view",
             )
 
-    def _clip(self, request: Request) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.
-
-        A model that merges frames in pairs gets a single frame twice, at the same time.
-        """
-        frames, times = list(request.images), list(request.clip.timestamps_s if request.clip else ())
-        merged = getattr(getattr(self.processor, "video_processor", None), "temporal_patch_size", 1) or 1
-        while len(frames) < merged:
-            frames.append(frames[-1])
-            times.append(times[-1])
-        duration_ms = round(1000 * (request.clip.duration_s if request.clip else 0))
-        return np.stack(frames), {
-            "fps": 1000.0,
-            "total_num_frames": max(duration_ms, len(frames), 1),
-            "frames_indices": [round(1000 * t) for t in times],
-        }
-
     # ------------------------------------------------------------------ text
 
     def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
@@ -243,6 +223,35 @@ class HFBackend:
             new = output[0, inputs["input_ids"].shape[1] :]
             answers.append(self.processor.tokenizer.decode(new, skip_special_tokens=True))
         return answers
+
+
+def takes_clips(model: Any, processor: Any) -> bool:
+    """Tell whether a model has a video input of its own.
+
+    T5 of the facts: LLaVA and LLaVA-NeXT processors accept ``videos=`` and silently ignore it.
+    """
+    takes_videos = getattr(processor, "video_processor", None) or getattr(processor, "takes_videos", False)
+    return bool(takes_videos) and "video" in (getattr(type(model), "input_modalities", None) or ())
+
+
+def as_clip(
+    images: Sequence[ImageHWC], clip: Clip | None, processor: Any
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Return frames (T, H, W, 3) and their description: a 1000-fps source, indices in milliseconds.
+
+    A model that merges frames in pairs gets a single frame twice, at the same time.
+    """
+    frames, times = list(images), list(clip.timestamps_s if clip else ())
+    merged = getattr(getattr(processor, "video_processor", None), "temporal_patch_size", 1) or 1
+    while len(frames) < merged:
+        frames.append(frames[-1])
+        times.append(times[-1])
+    duration_ms = round(1000 * (clip.duration_s if clip else 0))
+    return np.stack(frames), {
+        "fps": 1000.0,
+        "total_num_frames": max(duration_ms, len(frames), 1),
+        "frames_indices": [round(1000 * t) for t in times],
+    }
 
 
 def _groups(requests: Sequence[Request]) -> list[list[int]]:

@@ -1,0 +1,77 @@
+"""The card of a trained model: what it is, what it was trained on and how, what it scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mllmqa._version import __version__
+from mllmqa.training import stages
+from mllmqa.training.stage import Stage
+from mllmqa.whole_file import write_whole
+
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
+
+
+def write(
+    folder: Path, stage: Stage, base: Mapping[str, Any], data: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
+) -> None:
+    """Write ``README.md`` for people, ``stage.yaml`` to train again, ``training.json`` for machines.
+
+    Args:
+        folder: Of the model.
+        stage: What was run.
+        base: Name, revision and hash of the model that it started from.
+        data: Of :func:`mllmqa.training.assemble.describe_data`.
+        metrics: Of the evaluation; empty: not evaluated.
+    """
+    record = {
+        "mllmqa_version": __version__,
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "stage": stage.name,
+        "stage_sha256": stages.digest(stage),
+        "base": dict(base),
+        "data": [dict(one) for one in data],
+        "metrics": dict(metrics),
+    }
+    write_whole(folder / "training.json", json.dumps(record, indent=1) + "\n")
+    write_whole(folder / "stage.yaml", stages.to_yaml(stage))
+    write_whole(folder / "README.md", text(stage, record))
+
+
+def text(stage: Stage, record: Mapping[str, Any]) -> str:
+    """Return the card as Markdown."""
+    base, data, metrics = record["base"], record["data"], record["metrics"]
+    lines = ["---", "library_name: mllmqa", "tags: [image-quality-assessment, mllmqa]", "---", ""]
+    lines += [f"# {stage.title}", "", f"Stage `{stage.name}` of mllmqa {record['mllmqa_version']}."]
+    lines += [f"Paper: {stage.paper}." if stage.paper else "", "", "```sh"]
+    lines += ["mllmqa score --model . photo.jpg", "```", "", "## Trained from", ""]
+    lines += [f"- {key}: `{value}`" for key, value in base.items() if value is not None]
+    lines += ["", "## Trained on", "", "| samples | n | weight | tasks | sources | sha256 |", "|---|---|---|---|---|---|"]
+    for one in data:
+        tasks = ", ".join(f"{task} {n}" for task, n in one["tasks"].items())
+        sources = ", ".join(one["sources"])
+        lines.append(
+            f"| {one['samples']} | {one['n']} | {one['weight']:g} | {tasks} | {sources} | `{one['sha256'][:16]}` |"
+        )
+    lines += ["", "The licences of these data sets hold for the weights, too.", "", "## Measured", ""]
+    lines += _figures(metrics) or ["Not evaluated: the stage names no `evaluate`."]
+    lines += ["", "The whole recipe is in `stage.yaml`, all figures and hashes in `training.json`.", ""]
+    return "\n".join(lines)
+
+
+def _figures(metrics: Mapping[str, Any]) -> list[str]:
+    shown = {k.removeprefix("eval_"): v for k, v in metrics.items() if k.endswith(("srcc", "plcc", "_n", "unscored"))}
+    return [f"- {name}: {value:.4f}" if "cc" in name else f"- {name}: {value:g}" for name, value in shown.items()]
+
+
+def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
