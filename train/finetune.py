@@ -21,7 +21,7 @@ from mllmqa.errors import MllmqaError
 from mllmqa.training import processes, stages
 from mllmqa.training.trainer import StageTrainer, arguments_of, latest_checkpoint  # before transformers
 
-from mllmqa.training import adapt, assemble, card, opening, saving, templates  # isort: skip
+from mllmqa.training import adapt, assemble, card, opening, templates  # isort: skip
 
 
 def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int) -> None:
@@ -45,15 +45,15 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
     )  # fmt: skip
 
     # 4. The steps.
-    trainer = StageTrainer(model, arguments, parts, opened.processor)
+    trainer = StageTrainer(model, arguments, parts, opened)
     checkpoint = processes.agreed(latest_checkpoint, out) if resume else None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     metrics = trainer.evaluate() if parts.evaluate else {}
 
     # 5. What ships: weights or adapter, processor, preset, card.
-    saving.save_trained(trainer, opened, stage, out / "model")
+    trainer.finish(out / "model")
     if arguments.should_save:
-        card.write(out / "model", stage, opened, assemble.describe_data(stage), metrics)
+        card.write(out / "model", stage, opened.info, assemble.describe_data(stage), metrics)
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 
 
