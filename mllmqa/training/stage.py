@@ -40,7 +40,7 @@ def number(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return math.inf if isinstance(value, int) and value.bit_length() > LONGEST else float(value)
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
         return float(value)
     return None
 

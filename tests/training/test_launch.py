@@ -109,7 +109,9 @@ def test_one_process_runs_the_recipe_directly(tmp_path: Path) -> None:
     assert given.arguments == (
         *(sys.executable, str(recipe), "--stage", str(tmp_path / "stage.yaml"), "--out", str(tmp_path), "--resume"),
     )
-    assert given.processes == 1 and "RANK" not in given.environment and "ACCELERATE_USE_CPU" not in given.environment
+    assert (
+        given.processes == 1 and "RANK" not in given.environment and "ACCELERATE_USE_CPU" not in given.environment
+    )
 
 
 def test_several_go_through_accelerate_with_our_own_file_and_never_its_cpu_flag(tmp_path: Path) -> None:
@@ -152,7 +154,9 @@ def test_what_cannot_be_started_is_refused_before(tmp_path: Path, monkeypatch: p
     with pytest.raises(UnknownNameError, match=r"no DeepSpeed file 'zero4'; expected zero2 \| zero3 \| zero3-off"):
         command(STAGE.model_copy(update={"deepspeed": "zero4"}), tmp_path / "s.yaml", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else name)
-    with pytest.raises(MissingExtraError, match=r"deepspeed=zero3 needs the package deepspeed.*mllmqa\[deepspeed\]"):
+    with pytest.raises(
+        MissingExtraError, match=r"deepspeed=zero3 needs the package deepspeed.*mllmqa\[deepspeed\]"
+    ):
         command(STAGE.model_copy(update={"deepspeed": "zero3"}), tmp_path / "s.yaml", tmp_path)
 
 
