@@ -8,6 +8,7 @@ leaves.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -238,7 +239,8 @@ def _blocks(model: nn.Module) -> Iterator[Blocks]:
         first = next(iter(dict(module.named_parameters(prefix=name))))
         inner = sum(linear.in_features + linear.out_features for linear in linears)
         size = sum(parameter.numel() for parameter in module[0].parameters())
-        yield Blocks(part_of(first), len(module), linears[0].in_features, inner, size)
+        sides = Counter(side for linear in linears for side in (linear.in_features, linear.out_features))
+        yield Blocks(part_of(first), len(module), sides.most_common(1)[0][0], inner, size)
 
 
 def _quantised(model: nn.Module) -> Iterator[Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mllmqa.errors import DataError
+from mllmqa.errors import DataError, InferenceError
 from mllmqa.training.assemble import assemble, items_of
 from mllmqa.training.estimate import Load
 from mllmqa.training.mixture import Mixture, SampleSet
@@ -127,14 +127,16 @@ def tokens(stage: Stage, found: Outline, processes: int = 1, measured: int = MEA
     vision: list[int] = []
     lost = 0
     for item in chosen:
-        batch = parts.collator([parts.rows[int(item)]])
-        lost += len(batch["lost"])
-        rows = len(batch["ids"])
-        if rows == 0:
+        rows = parts.rows[int(item)]
+        try:
+            batch = parts.collator([rows])
+        except InferenceError:  # all of it is lost
+            lost += len(rows)
             continue
+        lost += len(batch["lost"])
         lengths += batch["inputs"]["attention_mask"].sum(dim=1).tolist()
         answers += (batch["labels"] != -100).sum(dim=1).tolist()
-        vision.append(-(-_patches(batch["inputs"], found.model) // rows))
+        vision.append(-(-_patches(batch["inputs"], found.model) // len(batch["ids"])))
     if not lengths:
         raise DataError("none of its samples can be used", where=stage.name, hint="see `mllmqa data check --open`")
     return Tokens(len(lengths), float(np.mean(lengths)), max(lengths), float(np.mean(answers)), max(vision), lost)
