@@ -24,6 +24,7 @@ def train_stage(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, max=1024, help="One per GPU; or on CPUs, with --cpu.")] = 1,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
+    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that load data, for each.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what is trained, on what, how long, in how much memory.")
@@ -57,11 +58,12 @@ def train_stage(
         from mllmqa.cli.train_plan import show_plan
 
         raise typer.Exit(0 if show_plan(wanted, processes) else 1)
-    from mllmqa.training.launch import command, start
+    from mllmqa.training.launch import How, command, start
     from mllmqa.training.run_folder import STAGE_FILE, default_out, prepare_folder
 
     folder = out or default_out(wanted)
-    given = command(wanted, folder / STAGE_FILE, folder, processes=processes, cpu=cpu, resume=resume)
+    how = How(processes, cpu, resume, workers)
+    given = command(wanted, folder / STAGE_FILE, folder, how)
     prepare_folder(wanted, folder, processes=processes, resume=resume)
     print(f"mllmqa: {given.shown()}", file=sys.stderr)
     code = start(given)

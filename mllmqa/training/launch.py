@@ -87,10 +87,28 @@ def deepspeed_settings(name: str) -> dict[str, Any]:
     return found
 
 
-def command(
-    stage: Stage, stage_file: Path, out: Path, *, processes: int = 1, cpu: bool = False, resume: bool = False,
-    script: Path | None = None,
-) -> Command:  # fmt: skip
+@dataclass(frozen=True)
+class How:
+    """How a stage is run.
+
+    Attributes:
+        processes: One per GPU, or on CPUs as many as there are cores for.
+        cpu: Use no GPU.
+        resume: Go on from the last complete checkpoint.
+        workers: Processes that load data, for each of them.
+    """
+
+    processes: int = 1
+    cpu: bool = False
+    resume: bool = False
+    workers: int = 1
+
+
+HERE = How()
+"""One process, with a GPU if there is one."""
+
+
+def command(stage: Stage, stage_file: Path, out: Path, how: How = HERE, *, script: Path | None = None) -> Command:
     """Return what runs a stage.
 
     One process runs the recipe directly. Several run by ``accelerate launch`` with ``train/accelerate/multi.yaml``,
@@ -102,9 +120,7 @@ def command(
         stage: Precision, DeepSpeed file.
         stage_file: The resolved stage.
         out: Folder of the run.
-        processes: One per GPU, or on CPUs as many as there are cores for.
-        cpu: Use no GPU.
-        resume: Go on from the last complete checkpoint.
+        how: In how many processes, where.
         script: The recipe; None: the shipped one.
 
     Raises:
@@ -112,11 +128,13 @@ def command(
         MissingExtraError: accelerate or deepspeed is needed and not installed.
         UnknownNameError: No such DeepSpeed file.
     """
+    processes, cpu = how.processes, how.cpu
     if processes < 1:
         raise UsageError(f"{processes} processes", expected="1 or more")
     _check_installed(stage)
     target = [str(script or recipe()), "--stage", str(stage_file), "--out", str(out)]
-    target += ["--resume"] if resume else []
+    target += ["--workers", str(how.workers)] if how.workers != HERE.workers else []
+    target += ["--resume"] if how.resume else []
     target += ["--cpu"] if cpu else []
     environment = _environment(stage, processes, cpu)
     if processes == 1:
@@ -124,8 +142,8 @@ def command(
     if not cpu:
         _check_gpus(processes)
     config = resources.folder("train") / "accelerate" / "multi.yaml"
-    how = ["--config_file", str(config), "--num_processes", str(processes), "--main_process_port", "0"]
-    return Command((sys.executable, "-m", "mllmqa.training.agent", *how, *target), environment, processes)
+    flags = ["--config_file", str(config), "--num_processes", str(processes), "--main_process_port", "0"]
+    return Command((sys.executable, "-m", "mllmqa.training.agent", *flags, *target), environment, processes)
 
 
 def start(given: Command, *, patience_s: float = PATIENCE_S, started: Callable[[int], None] | None = None) -> int:

@@ -18,7 +18,7 @@ from mllmqa import resources
 from mllmqa.errors import MissingExtraError, UnknownNameError, UsageError
 from mllmqa.training import launch
 from mllmqa.training.agent import exit_code
-from mllmqa.training.launch import Command, command, start
+from mllmqa.training.launch import Command, How, command, start
 from mllmqa.training.stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def made(folder: Path, what: str, **options: Any) -> Command:
     script, stage = folder / "worker.py", folder / "stage.yaml"
     script.write_text(WORKER, encoding="utf-8")
     stage.write_text(what, encoding="utf-8")
-    given = command(STAGE, stage, folder, cpu=True, script=script, **options)
+    given = command(STAGE, stage, folder, How(cpu=True, **options), script=script)
     return Command(given.arguments, {**given.environment, "PYTHONPATH": str(ROOT)}, given.processes)
 
 
@@ -104,7 +104,7 @@ def hosted(given: Command, patience_s: float = 120) -> subprocess.Popen[bytes]:
 
 
 def test_one_process_runs_the_recipe_directly(tmp_path: Path) -> None:
-    given = command(STAGE, tmp_path / "stage.yaml", tmp_path, resume=True)
+    given = command(STAGE, tmp_path / "stage.yaml", tmp_path, How(resume=True))
     recipe = resources.folder("train") / "finetune.py"
     assert given.arguments == (
         *(sys.executable, str(recipe), "--stage", str(tmp_path / "stage.yaml"), "--out", str(tmp_path), "--resume"),
@@ -115,13 +115,13 @@ def test_one_process_runs_the_recipe_directly(tmp_path: Path) -> None:
 
 
 def test_several_go_through_accelerate_with_our_own_file_and_never_its_cpu_flag(tmp_path: Path) -> None:
-    given = command(STAGE, tmp_path / "s.yaml", tmp_path, processes=2, cpu=True)
+    given = command(STAGE, tmp_path / "s.yaml", tmp_path, How(processes=2, cpu=True, workers=3))
     flags = given.arguments[: given.arguments.index(str(launch.recipe()))]
     assert flags[:3] == (sys.executable, "-m", "mllmqa.training.agent")
     assert "--cpu" not in flags and flags[flags.index("--num_processes") + 1] == "2"
     assert flags[flags.index("--config_file") + 1] == str(resources.folder("train") / "accelerate" / "multi.yaml")
     assert given.environment["ACCELERATE_USE_CPU"] == "true" and int(given.environment["OMP_NUM_THREADS"]) >= 1
-    assert given.arguments[-1] == "--cpu"  # of the recipe
+    assert given.arguments[-3:] == ("--workers", "3", "--cpu")  # of the recipe
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,20 +137,20 @@ def test_a_command_is_shown_as_one_would_type_it() -> None:
 def test_deepspeed_in_one_process_gets_a_group_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     stage = STAGE.model_copy(update={"deepspeed": "zero2"})
-    given = command(stage, tmp_path / "s.yaml", tmp_path, cpu=True)
+    given = command(stage, tmp_path / "s.yaml", tmp_path, How(cpu=True))
     assert {given.environment[key] for key in ("RANK", "LOCAL_RANK")} == {"0"}
     assert given.environment["WORLD_SIZE"] == "1" and int(given.environment["MASTER_PORT"]) > 0
     assert given.environment["DS_ACCELERATOR"] == "cpu"
-    several = command(stage, tmp_path / "s.yaml", tmp_path, cpu=True, processes=2)
+    several = command(stage, tmp_path / "s.yaml", tmp_path, How(processes=2, cpu=True))
     assert "RANK" not in several.environment and several.environment["DS_ACCELERATOR"] == "cpu"
 
 
 def test_what_cannot_be_started_is_refused_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="0 processes; expected 1 or more"):
-        command(STAGE, tmp_path / "s.yaml", tmp_path, processes=0)
+        command(STAGE, tmp_path / "s.yaml", tmp_path, How(processes=0))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(UsageError, match=r"2 processes want a GPU each, and 1 are here; .*--processes 1 or fewer"):
-        command(STAGE, tmp_path / "s.yaml", tmp_path, processes=2)
+        command(STAGE, tmp_path / "s.yaml", tmp_path, How(processes=2))
     with pytest.raises(UnknownNameError, match=r"no DeepSpeed file 'zero4'; expected zero2 \| zero3 \| zero3-off"):
         command(STAGE.model_copy(update={"deepspeed": "zero4"}), tmp_path / "s.yaml", tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "deepspeed" else name)
