@@ -40,7 +40,7 @@ def number(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return math.inf if isinstance(value, int) and value.bit_length() > LONGEST else float(value)
-    if isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", value):
+    if isinstance(value, str) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
         return float(value)
     return None
 
@@ -238,7 +238,7 @@ class Stage(Record):
     accumulate: Count = 1
     """Batches whose gradients are added up before a step."""
     global_batch: Count | None = None
-    """What batch × accumulate × processes is where the stage was published; a run with another product is told so."""
+    """What batch × accumulate × processes is where the stage was published; a run with another is told so."""
     precision: Literal["fp32", "bf16"] = "bf16"
     quantize: Literal["8bit", "4bit"] | None = None
     gradient_checkpointing: bool = True

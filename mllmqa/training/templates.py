@@ -62,11 +62,12 @@ class ConversationTemplate(Record):
 
         _check(messages, media)
         try:
-            return _compiled(self.template).render(
+            text: str = _compiled(self.template).render(
                 messages=messages, media=media, eos=self.eos, add_generation_prompt=add_generation_prompt
             )
         except (TemplateError, TypeError) as error:
             raise PromptError(f"cannot be rendered: {error}", where=self.id) from error
+        return text
 
     @property
     def digest(self) -> str:
