@@ -9,7 +9,8 @@ from pathlib import Path
 from mllmqa.errors import ModelLoadError, UsageError
 from mllmqa.models.load import LocalOptions, load_backend
 from mllmqa.models.presets import GENERIC_PRESET
-from mllmqa.models.resolve import resolve, write_marker
+from mllmqa.models.resolve import resolve
+from mllmqa.models.save import check_known, save_whole
 
 
 @dataclass(frozen=True)
@@ -55,36 +56,22 @@ def convert(
         UsageError: The destination exists, or cannot be written.
         ModelLoadError: The model cannot be loaded.
     """
-    from mllmqa.models.torchvision_shim import ensure_torchvision
-
-    ensure_torchvision()
-    from transformers import CONFIG_MAPPING
-
     if destination.exists():
         raise UsageError("exists already", where=destination, expected="a folder that is to be made")
     options = options or LocalOptions()
     backend = load_backend(resolve(source, revision, options.base), device="cpu", dtype=dtype, options=options)
-    if backend.model.config.model_type not in CONFIG_MAPPING:
-        raise UsageError(
-            f"its class {type(backend.model).__name__} is not known to transformers' Auto classes",
-            where=source,
-            hint="mllmqa loads the original as it is",
-        )
+    check_known(backend.model)
     part = destination.with_name(f"{destination.name}.part")
     try:
         if part.exists():
             shutil.rmtree(part)
         part.mkdir(parents=True)
-        vars(backend.model.config).pop("auto_map", None)
-        backend.model.save_pretrained(part)
-        backend.processor.save_pretrained(part)
-        preset = None if backend.preset.name == GENERIC_PRESET else backend.preset.name
-        if preset:
-            write_marker(part, preset)
+        save_whole(backend.model, backend.processor, backend.preset, part)
         part.rename(destination)
     except OSError as error:
         raise UsageError(f"cannot be written: {error}", where=destination) from error
     size = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file())
     if not any(destination.glob("*.safetensors")):
         raise ModelLoadError("no weights were written", where=destination)
+    preset = None if backend.preset.name == GENERIC_PRESET else backend.preset.name
     return Converted(destination, preset, backend.model.num_parameters(), backend.info.dtype, size)

@@ -21,7 +21,8 @@ from mllmqa.errors import MllmqaError
 from mllmqa.training import processes, stages
 from mllmqa.training.trainer import StageTrainer, arguments_of, latest_checkpoint  # before transformers
 
-from mllmqa.training import adapt, assemble, card, opening, saving, templates  # isort: skip
+from transformers import set_seed  # isort: skip
+from mllmqa.training import adapt, assemble, card, opening, templates  # isort: skip
 
 
 def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int) -> None:
@@ -33,6 +34,7 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
     sharded = folder / f"{stage.deepspeed}.json" if stage.deepspeed else None
     arguments = arguments_of(stage, out, cpu=cpu, workers=workers, deepspeed=sharded)
     processes.ready(cpu=cpu, deepspeed=sharded is not None)
+    set_seed(stage.seed)  # adapters begin at random
 
     # 2. The model: loaded, frozen, adapters and gradients put where the stage wants them.
     opened = opening.open_model(stage, device=str(arguments.device))
@@ -45,15 +47,15 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
     )  # fmt: skip
 
     # 4. The steps.
-    trainer = StageTrainer(model, arguments, parts, opened.processor)
+    trainer = StageTrainer(model, arguments, parts, opened)
     checkpoint = processes.agreed(latest_checkpoint, out) if resume else None
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     metrics = trainer.evaluate() if parts.evaluate else {}
 
     # 5. What ships: weights or adapter, processor, preset, card.
-    saving.save_trained(trainer, opened, stage, out / "model")
+    trainer.finish(out / "model")
     if arguments.should_save:
-        card.write(out / "model", stage, opened, assemble.describe_data(stage), metrics)
+        card.write(out / "model", stage, opened.info, assemble.describe_data(stage), metrics)
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
 
 

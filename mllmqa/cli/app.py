@@ -49,6 +49,7 @@ def _register() -> None:
     from mllmqa.cli.data import data
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
+    from mllmqa.cli.train import train_stage
 
     app.command("score")(score)
     app.add_typer(models, name="models")
@@ -57,6 +58,7 @@ def _register() -> None:
     app.add_typer(bench, name="bench")
     app.add_typer(data, name="data")
     app.command("build")(build_data)
+    app.command("train")(train_stage)
 
 
 _register()
@@ -91,7 +93,7 @@ def main() -> None:
 
 def _continues(arguments: list[str]) -> bool:
     """Tell whether this command line writes what --resume goes on with."""
-    if arguments[:1] == ["build"] or arguments[:2] == ["data", "rewrite"]:
+    if arguments[:1] in (["build"], ["train"]) or arguments[:2] == ["data", "rewrite"]:
         return True
     return any(one.split("=")[0] in ("--csv", "--jsonl", "--parquet", "--resume") for one in arguments)
 

@@ -169,10 +169,16 @@ def _from_pretrained(
         **hub,
     )
     _check_keys(source, report, strict=original)
-    return model, _processor(source, hub)
+    return model, processor_of(source, hub)
 
 
-def _processor(source: ModelSource, where: dict[str, Any]) -> Any:
+def processor_of(source: ModelSource, where: dict[str, Any]) -> Any:
+    """Return the processor of a model, its pictures prepared by PIL.
+
+    Args:
+        source: Where it is.
+        where: Given to ``from_pretrained``, e.g. ``revision``.
+    """
     from transformers import AutoImageProcessor, AutoProcessor
 
     processor = AutoProcessor.from_pretrained(source.location, **where)

@@ -59,7 +59,7 @@ def resolve(name: str, revision: str | None = None, base: str | None = None) -> 
 
     Args:
         name: As the user wrote it.
-        revision: Hub revision; of the base, where ``name`` is an adapter.
+        revision: Hub revision; of the base, where ``name`` is an adapter (None: the one that it names).
         base: Model under an adapter; None: the one that its ``adapter_config.json`` names.
 
     Raises:
@@ -120,7 +120,8 @@ def _from_preset(preset: Preset, revision: str | None) -> ModelSource:
 def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSource:
     """Resolve the base of an adapter; a marker file beside the adapter says how the two are asked."""
     folder = Path(name).expanduser().resolve()
-    wanted, named_in = base or base_of(folder), Path(name) if base else folder / ADAPTER_CONFIG
+    wanted, of_base = (base, None) if base else base_of(folder)
+    named_in = Path(name) if base else folder / ADAPTER_CONFIG
     if wanted.startswith(API_PREFIX):  # a downloaded file could send the user's pictures away
         raise ModelLoadError(
             f"its base {wanted!r} is behind an endpoint",
@@ -131,7 +132,7 @@ def _from_adapter(name: str, revision: str | None, base: str | None) -> ModelSou
     if beneath is not None and wanted not in presets() and is_adapter(beneath):
         raise ModelLoadError(f"its base {wanted!r} is an adapter itself", where=named_in, expected="a whole model")
     try:
-        under = resolve(wanted, revision)
+        under = resolve(wanted, revision or of_base)
     except UnknownNameError as error:
         if base:
             raise

@@ -9,22 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from mllmqa._version import __version__
+from mllmqa.models.base import ModelInfo
 from mllmqa.training import stages
 from mllmqa.training.stage import Stage
 from mllmqa.whole_file import write_whole
 
+BASE = ("model", "revision", "weights_sha256", "settings_sha256", "adapter_sha256", "quantization")
+"""What is told of the model at the start."""
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets")
 
 
 def write(
-    folder: Path, stage: Stage, base: Mapping[str, Any], data: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
+    folder: Path, stage: Stage, base: ModelInfo, data: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]
 ) -> None:
     """Write ``README.md`` for people, ``stage.yaml`` to train again, ``training.json`` for machines.
 
     Args:
         folder: Of the model.
         stage: What was run.
-        base: Name, revision and hash of the model that it started from.
+        base: Identity of the model that it started from.
         data: Of :func:`mllmqa.training.assemble.describe_data`.
         metrics: Of the evaluation; empty: not evaluated.
     """
@@ -33,7 +36,7 @@ def write(
         "versions": {name: _version(name) for name in LIBRARIES},
         "stage": stage.name,
         "stage_sha256": stages.digest(stage),
-        "base": dict(base),
+        "base": {name: getattr(base, name) for name in BASE},
         "data": [dict(one) for one in data],
         "metrics": dict(metrics),
     }

@@ -5,10 +5,12 @@ One YAML file in ``train/configs/`` is one stage. Everything that decides the re
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mllmqa.prompts import word_scale
 from mllmqa.schema import Record
@@ -16,14 +18,31 @@ from mllmqa.schema import Record
 Part = Literal["vision", "projector", "language", "embeddings", "head", "motion", "motion_projector"]
 PARTS: tuple[Part, ...] = ("vision", "projector", "language", "embeddings", "head", "motion", "motion_projector")
 """Parts of a model, each parameter in exactly one: vision tower; what turns its output into tokens (projector,
-abstractor, merger); layers of the language model; its input embeddings; its output layer; VQA²'s SlowFast branch and
-the projector of that. An output layer that shares the embeddings' weights is ``embeddings``."""
+abstractor, merger); layers of the language model; its input embeddings; its output layer; VQA²'s SlowFast branch
+and its projector. An output layer that shares the embeddings' weights is ``embeddings``."""
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""Several names, or one alone."""
+
+
+LONGEST = 1000
+"""Bits of a whole number above which it counts as infinite: no float holds it."""
+
+
+def number(value: object) -> float | None:
+    """Return a number as YAML gives it, None for what is none: YAML 1.1 takes ``2e-5`` for a text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return math.inf if isinstance(value, int) and value.bit_length() > LONGEST else float(value)
+    if isinstance(value, str) and re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", value):
+        return float(value)
+    return None
 
 
 class Mix(Record):
@@ -33,11 +52,18 @@ class Mix(Record):
     """A file of samples (``mllmqa build``), from the working directory or absolute."""
     weight: Positive = 1.0
     """How often an epoch shows each sample: 2 is twice, 0.5 is half of them, another half in the next epoch."""
-    tasks: tuple[str, ...] | None = None
+    tasks: Names | None = None
     """Only these tasks; None: all."""
     name: str | None = None
     """What logs call it; None: the ``source`` of the samples, or the name of the file's folder. Opinions are only
     compared within one source."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _some_task(cls, tasks: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if tasks == ():
+            raise ValueError("names no task: leave it out for all")
+        return tasks
 
 
 class Lora(Record):
@@ -56,6 +82,18 @@ class Lora(Record):
     """Magnitude apart from direction (DoRA, Liu et al., ICML 2024)."""
     rank_stabilised: bool = False
     """Scale alpha / √rank (rsLoRA, Kalajdzievski, 2023)."""
+
+    @field_validator("targets")
+    @classmethod
+    def _can_match(cls, targets: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not targets or (not isinstance(targets, str) and "" in targets):
+            raise ValueError("names no module")
+        if isinstance(targets, str):
+            try:
+                re.compile(targets)
+            except re.error as error:
+                raise ValueError(f"is no regular expression: {error}") from error
+        return targets
 
 
 class Answer(Record):
@@ -135,7 +173,7 @@ class Losses(Record):
     @field_validator("*", mode="before")
     @classmethod
     def _weight_alone(cls, value: object) -> object:
-        return {"weight": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+        return value if (weight := number(value)) is None else {"weight": weight}
 
     def weights(self) -> dict[str, float]:
         """Return name → weight of the losses that are there, in their order."""
@@ -191,12 +229,16 @@ class Stage(Record):
     teacher: str | None = None
     """Results of ``mllmqa score --out FILE.jsonl`` by the teacher on the media of :attr:`data`, for ``distil``."""
     pairs: bool = False
-    """Whether each drawn sample brings another one of its source into the batch (DeQA-Score, Compare2Score)."""
+    """Whether each drawn sample brings another one of its source into the batch (DeQA-Score). Samples that show two
+    media themselves, as those of Compare2Score, need none."""
     optimizer: Optimizer
     epochs: Positive = 1.0
     batch: Count
     """Samples (pairs, if :attr:`pairs`) per process and step."""
     accumulate: Count = 1
+    """Batches whose gradients are added up before a step."""
+    global_batch: Count | None = None
+    """What batch × accumulate × processes is where the stage was published; a run with another is told so."""
     precision: Literal["fp32", "bf16"] = "bf16"
     quantize: Literal["8bit", "4bit"] | None = None
     gradient_checkpointing: bool = True
@@ -216,7 +258,8 @@ class Stage(Record):
     keep: Count = 2
     """Checkpoints that are kept."""
     log_every: Count = 10
-    report_to: tuple[str, ...] = ("tensorboard",)
+    report_to: Names = ("tensorboard",)
+    """Where metrics go, as the Trainer of transformers names them; ``none``: nowhere but the run's own log."""
     compare_on: str | None = None
     """Set of :attr:`evaluate` whose SRCC chooses the checkpoint that is kept as the model; None: the last one."""
 

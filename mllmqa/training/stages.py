@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from mllmqa import resources
 from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.models.presets import nearest
-from mllmqa.training.stage import Stage
+from mllmqa.training.stage import Stage, number
 
 Fields = dict[str, Any]
 LISTS_OF_FILES = ("data", "evaluate")
@@ -62,8 +63,8 @@ def read(name: str, settings: Sequence[str] = ()) -> Stage:
 
 
 def digest(stage: Stage) -> str:
-    """Return a short hash of everything that the stage says."""
-    text = json.dumps(stage.model_dump(mode="json"), sort_keys=True)
+    """Return a short hash of everything that the stage says, however much of it is taken over from another."""
+    text = json.dumps(stage.model_dump(mode="json", exclude={"extends"}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -76,7 +77,7 @@ def to_yaml(stage: Stage) -> str:
 def _path(name: str) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or "/" in name:
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - False for names that are too long, too
             raise UnknownNameError("no such file", where=name, expected="a stage (YAML)")
         return path
     shipped = _shipped()
@@ -90,7 +91,7 @@ def _path(name: str) -> Path:
 def _mapping(path: Path) -> Fields:
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date that is none
         raise UsageError(f"cannot be read as YAML: {' '.join(str(error).split())}", where=path) from error
     if not isinstance(fields, dict):
         raise UsageError("is no stage", where=path, expected="a mapping of fields")
@@ -99,14 +100,17 @@ def _mapping(path: Path) -> Fields:
 
 def _extended(path: Path, seen: list[Path]) -> Fields:
     """Return the fields with those of the stages that they extend; inner mappings are merged."""
-    if path in seen:
+    if path.resolve() in seen:
         raise UsageError("extends itself", where=path)
     fields = _mapping(path)
     base = fields.get("extends")
     if base is None:
         return fields
-    beside = path.parent / f"{base}.yaml"
-    return _merged(_extended(beside if beside.is_file() else _path(str(base)), [*seen, path]), fields)
+    if not isinstance(base, str):
+        raise UsageError(f"extends {base!r}", where=path, expected="the name of a stage, or a file beside it")
+    beside = path.parent / (base if base.endswith((".yaml", ".yml")) else f"{base}.yaml")
+    found = beside if os.path.isfile(beside) else _path(base)  # noqa: PTH113
+    return _merged(_extended(found, [*seen, path.resolve()]), fields)
 
 
 def _merged(base: Fields, over: Fields) -> Fields:
@@ -124,20 +128,22 @@ def _merged(base: Fields, over: Fields) -> Fields:
 
 def _set(fields: Fields, text: str) -> None:
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if not equals or not key or "" in key.split("."):
         raise UsageError(f"setting {text!r}", expected="key=value, e.g. batch=4 or lora.rank=8")
+    if key == "extends":
+        raise UsageError(f"setting {text!r}", expected="the stage itself in place of what it shall extend")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UsageError(f"setting {text!r} is no YAML value", expected="e.g. batch=4, lora=null") from error
-    if isinstance(parsed, str) and (number := _number(parsed)) is not None:
-        parsed = number  # YAML 1.1 takes 2e-5 for a text
     if key in LISTS_OF_FILES and isinstance(parsed, str):
         parsed = [{"samples": part} for part in parsed.split(",")]
     *path, last = key.split(".")
     place: Any = fields
     for step in path:
         place = _inner(place, step, text)
+    if not isinstance(place, dict | list):
+        raise UsageError(f"setting {text!r}", expected=f"a key without {last!r}: what is there has no parts")
     if isinstance(place, list):
         place[_index(place, last, text)] = parsed
     else:
@@ -147,9 +153,11 @@ def _set(fields: Fields, text: str) -> None:
 def _inner(place: Any, step: str, text: str) -> Any:
     if isinstance(place, list):
         return place[_index(place, step, text)]
+    if not isinstance(place, dict):
+        return place  # said by the caller
     inner = place.get(step)
-    if isinstance(inner, int | float) and not isinstance(inner, bool):
-        inner = {"weight": inner}  # losses.answer: 1.0 and then losses.answer.per=sample
+    if (weight := number(inner)) is not None:
+        inner = {"weight": weight}  # losses.answer: 1.0 and then losses.answer.per=sample
     if not isinstance(inner, dict | list):
         inner = {}
     place[step] = inner
@@ -160,10 +168,3 @@ def _index(place: list[Any], step: str, text: str) -> int:
     if not step.isdigit() or int(step) >= len(place):
         raise UsageError(f"setting {text!r}", expected=f"an index from 0 to {len(place) - 1} in place of {step!r}")
     return int(step)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text) if text[:1] in "+-.0123456789" and "_" not in text else None
-    except ValueError:
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,16 +21,19 @@ from mllmqa.evaluation.stats import plcc, srcc
 from mllmqa.models.torchvision_shim import ensure_torchvision
 from mllmqa.training.adapt import parameter_groups
 from mllmqa.training.assemble import Parts
-from mllmqa.training.checkpoints import load_full_checkpoint
+from mllmqa.training.checkpoints import load_checkpoint
+from mllmqa.training.journal import Journal
 from mllmqa.training.losses import Part
+from mllmqa.training.opening import Opened
 from mllmqa.training.rows import Lost
+from mllmqa.training.saving import save_trained, write_weights
 from mllmqa.training.stage import Stage
 from mllmqa.training.watch import Watch
 from mllmqa.whole_file import write_whole
 
 ensure_torchvision()  # before any model class of transformers is imported
 
-from transformers import Trainer, TrainingArguments  # noqa: E402
+from transformers import PrinterCallback, Trainer, TrainingArguments  # noqa: E402
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR  # noqa: E402
 
 MARKER = "complete.json"
@@ -47,20 +51,22 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
         model: Prepared by :func:`mllmqa.training.adapt.prepare`.
         arguments: Of :func:`arguments_of`.
         parts: Data, losses, stage.
-        processor: Saved beside the weights.
+        opened: What the stage began with.
     """
 
-    def __init__(self, model: Any, arguments: TrainingArguments, parts: Parts, processor: Any) -> None:
+    def __init__(self, model: Any, arguments: TrainingArguments, parts: Parts, opened: Opened) -> None:
         super().__init__(
             model=model,
             args=arguments,
             train_dataset=parts.rows,
             eval_dataset=dict(parts.evaluate) or None,
             data_collator=parts.collator,
-            processing_class=processor,
+            processing_class=opened.processor,
             compute_metrics=lambda seen: agreement(seen.predictions, parts.sources),
         )
-        self.parts = parts
+        self.remove_callback(PrinterCallback)
+        self.add_callback(Journal(Path(arguments.output_dir)))
+        self.parts, self.opened = parts, opened
         self.model_accepts_loss_kwargs = True  # the answer loss is divided by the tokens of the whole step
         self._out = Path(arguments.output_dir)
         self._watch = Watch(self._out)
@@ -164,19 +170,30 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """T1 of the facts: the stock method matches no key of LLaVA-type models and goes on with initial weights."""
-        target = self.model if model is None else model
-        if (Path(resume_from_checkpoint) / "adapter_config.json").is_file():
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            load_full_checkpoint(target, Path(resume_from_checkpoint))
+        load_checkpoint(self.model if model is None else model, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        """T2 of the facts: likewise."""
+        """T2 of the facts: likewise. DeepSpeed's own loading is not affected."""
         best = self.state.best_model_checkpoint
-        if self.is_deepspeed_enabled or best is None or (Path(best) / "adapter_config.json").is_file():
+        if self.is_deepspeed_enabled or best is None:
             super()._load_best_model()
         else:
-            load_full_checkpoint(self.model, Path(best))
+            load_checkpoint(self.model, Path(best))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save what :func:`mllmqa.load` loads: whole model or adapter, processor, preset."""
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_weights(self.model, self.opened, folder, state=state_dict)
+
+    def finish(self, folder: Path) -> None:
+        """Write the end of the stage; every process calls it, the first one writes."""
+        sharded = self.is_deepspeed_enabled
+        state = self.accelerator.get_state_dict(self.deepspeed) if sharded else None
+        if self.args.should_save:
+            save_trained(self.model, self.opened, folder, state=state)
+        self.accelerator.wait_for_everyone()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save, and mark as complete when all processes have written theirs."""
@@ -252,7 +269,7 @@ def arguments_of(stage: Stage, out: Path, *, cpu: bool, workers: int, deepspeed:
         max_grad_norm=how.clip,
         bf16=stage.precision == "bf16",
         use_cpu=cpu,
-        ddp_backend="gloo" if cpu else None,
+        ddp_backend="gloo" if cpu and int(os.environ.get("WORLD_SIZE", "1")) > 1 else None,
         ddp_find_unused_parameters=True,
         dataloader_num_workers=workers,
         dataloader_drop_last=False,
@@ -269,9 +286,9 @@ def arguments_of(stage: Stage, out: Path, *, cpu: bool, workers: int, deepspeed:
         logging_steps=stage.log_every,
         logging_nan_inf_filter=False,
         logging_first_step=True,
-        report_to=list(stage.report_to),
+        disable_tqdm=True,
+        report_to=list(stage.report_to) or "none",
         seed=stage.seed,
         data_seed=stage.seed,
-        gradient_checkpointing=False,  # mllmqa.training.adapt turned it on
         deepspeed=None if deepspeed is None else str(deepspeed),
     )
