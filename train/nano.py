@@ -8,6 +8,9 @@ what ships, and `figures.json`. A smoke run of a minute, on photos that it makes
 
     python train/nano.py --smoke --out /tmp/nano-smoke
 
+The vision tower trains on several cores by `torchrun --nproc_per_node 2 train/nano.py …`; what follows it runs in the
+first process alone.
+
 Stages: 1 `synthetic`: the vision tower learns to name, grade and rank distortions. 2 `quality`: it learns mean
 opinions, distortions mixed in. 3 `refine`: the same again, pairs of distortions held apart by a hinge.
 4 `language`: projector and decoder learn to answer in words from frozen features.
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,7 @@ from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.schema import Score
-from mllmqa.training import losses
+from mllmqa.training import loop, losses
 from mllmqa.training.features import cached
 from mllmqa.training.language import LanguageBatch, LanguageBatches, LanguagePlan, language_losses
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
@@ -78,30 +82,32 @@ def build_tower(config: Config) -> TowerWithHeads:
     """The tower with its training heads, random weights."""
     torch.manual_seed(config["seed"])
     tower = NanoVisionModel(NanoVisionConfig(**config["tower"]))
-    model = TowerWithHeads(tower, kinds=len(distortions.NANO_NAMES), levels=len(SCORES))
+    model = TowerWithHeads(tower, categories=len(distortions.CATEGORIES), levels=len(SCORES))
     return model.to(memory_format=torch.channels_last)
 
 
-def tower_losses(model: TowerWithHeads, batch: Batch, config: Config, stage: Config) -> Losses:
+def tower_losses(model: TowerWithHeads, batch: Batch, config: Config) -> Losses:
     """Losses on the distortion pairs and on the rated photos; those of a part that the batch lacks are left out."""
     pixels = batch.pixels.float() / 127.5 - 1
     out = model(pixels.contiguous(memory_format=torch.channels_last))
-    rated, pairs = len(batch.level), len(batch.kind) // 2
-    score = losses.expectation(out.levels, SCORES)
+    rated, pairs = len(batch.level), len(batch.gap)
+    score = losses.expectation(out.levels.float(), SCORES)
     result = {}
     if pairs:
-        result["kind"] = F.cross_entropy(out.kind[rated:], batch.kind, label_smoothing=0.05)
-        result["severity"] = F.smooth_l1_loss(out.severity[rated:], batch.severity)
-        lighter, heavier = score[rated:-pairs], score[-pairs:]
-        if stage["rank"] == "hinge":
-            gap = config["margin"] * (batch.severity[-pairs:] - batch.severity[:-pairs])
-            result["rank"] = losses.rank_hinge(lighter, heavier, gap)
-        else:
-            result["rank"] = losses.rank_loss(lighter, heavier, config["margin"])
+        there = batch.severity > 0
+        result["presence"] = F.binary_cross_entropy_with_logits(out.presence[rated:].float(), there.float())
+        wrong = F.smooth_l1_loss(out.severity[rated:].float(), batch.severity, reduction="none")
+        result["severity"] = wrong[there].sum() / there.sum().clamp(min=1)
+        ladder = batch.gap.isfinite()
+        lighter, heavier = score[rated:-pairs][ladder], score[-pairs:][ladder]
+        result["rank"] = losses.rank_hinge(lighter, heavier, config["margin"] * batch.gap[ladder])
+        clean = ~there.any(1)
+        short = F.relu(config["clean_level"] - score[rated:][clean])
+        result["clean"] = short.sum() / clean.sum().clamp(min=1)
     if rated:
         target = losses.soft_levels(batch.level, config["opinion_sigma"], SCORES)
-        result["levels"] = losses.soft_cross_entropy(out.levels[:rated], target)
-        result["local"] = losses.soft_cross_entropy(out.local_levels[:rated], target)
+        result["levels"] = losses.soft_cross_entropy(out.levels[:rated].float(), target)
+        result["local"] = losses.soft_cross_entropy(out.local_levels[:rated].float(), target)
         result["distance"] = F.smooth_l1_loss(score[:rated], batch.level, beta=0.5)
         result["plcc"] = losses.plcc_loss(score[:rated], batch.level)
     return result
@@ -115,10 +121,13 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     crops = [(int(side), int(steps)) for side, steps in stage["crops"]]
     rated = [(row.path, row.level) for row in rows]
     seed = config["seed"] + len(name)
+    size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     data = MixtureBatches(
-        Mixture(rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed)
-    )
-    plan = Plan(name, out, len(data))
+        Mixture(
+            rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed, loop.rank(), size
+        )
+    )  # fmt: skip
+    plan = Plan(name, out, len(data), bf16=config["bf16"], average=stage["average"])
     if is_done(plan):
         return
     model = build_tower(config)
@@ -128,11 +137,9 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
 
     def batches(start: int) -> DataLoader[Batch]:
         steps = range(start, len(data))
-        return DataLoader(data, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=6)
+        return DataLoader(data, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=4)
 
-    fit(
-        plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config, stage), stage["weights"])
-    )
+    fit(plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config), stage["weights"]))
 
 
 # ---------------------------------------------------------------- stage 3: the language model, on cached features
@@ -239,14 +246,27 @@ def main() -> None:
         parser.error("--data and --pristine are needed, or --smoke")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
+    if "WORLD_SIZE" in os.environ:  # started by torchrun: one single-thread process per core
+        torch.distributed.init_process_group("gloo")
     args.out.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
     if args.smoke:
         args.data = args.pristine = make_smoke_set(args.out / "photos", config["seed"])
         config = {**config, **config["smoke"], "language": {**config["language"], **config["smoke"]["language"]}}
+    if loop.rank():
+        loop.wait()  # the first process hashes the photos and writes that down
     rows, validation = choose_rows(args.data, args.out, config)
+    if not loop.rank():
+        loop.wait()
+    photos = sorted(args.pristine.glob("**/*.jpg"))
+    shown = [photo for place, photo in enumerate(photos) if place % config["held_photos_every"]]
     for name in config["tower_stages"]:
-        train_tower(name, rows, sorted(args.pristine.glob("**/*.jpg")), config, args.out)
+        train_tower(name, rows, shown, config, args.out)
+    if torch.distributed.is_initialized():
+        first = loop.rank() == 0
+        torch.distributed.destroy_process_group()
+        if not first:
+            return
     model, processor = train_language(rows, config, args.out)
     build.save(model, processor, args.out / "weights")
     report(args.out / "weights", args.data, validation, args.out)

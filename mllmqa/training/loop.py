@@ -131,6 +131,7 @@ def fit(
         model.load_state_dict(averaged)
     if rank() == 0:
         save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
+    wait()
 
 
 def _resumed(plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor]]:
@@ -162,6 +163,12 @@ def rank() -> int:
     """Number of this process; 0 without a process group."""
     grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
     return torch.distributed.get_rank() if grouped else 0
+
+
+def wait() -> None:
+    """Let all processes come to this point; nothing without a process group."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def _average_gradients(model: nn.Module) -> None:

@@ -23,7 +23,7 @@ def model() -> TowerWithHeads:
     config = NanoVisionConfig(
         hidden_size=12, stage_channels=[8, 8, 8, 8], stage_depths=[0, 1, 1, 1], learned_channels=4, patch_grid=2
     )
-    return TowerWithHeads(NanoVisionModel(config), kinds=3)
+    return TowerWithHeads(NanoVisionModel(config), categories=3)
 
 
 @pytest.fixture(scope="module")

@@ -72,8 +72,11 @@ def rank_hinge(better: Tensor, worse: Tensor, gap: Tensor) -> Tensor:
         better: (B,) predictions of the items known to be better.
         worse: (B,) predictions of their partners.
         gap: (B,) wanted differences, in levels, ≥ 0.
+
+    Returns:
+        The mean, 0 for no pairs.
     """
-    return F.relu(gap - (better - worse)).mean()
+    return F.relu(gap - (better - worse)).sum() / max(1, len(gap))
 
 
 def fidelity_loss(difference: Tensor, probability: Tensor, sigma: float = 1.0) -> Tensor:
