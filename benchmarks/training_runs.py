@@ -96,7 +96,7 @@ def tiny(family: str, folder: Path) -> Path:
 def run(stage: Path, out: Path, log: Path, *, resume: bool = False, kill_after: int | None = None) -> int:
     """Run the recipe with two processes; kill all of it after a logged step. Return the exit code."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [str(ROOT / "train" / "finetune.py"), "--stage", str(stage), "--out", str(out), "--cpu"]
     command += ["--resume"] if resume else []
     with log.open("wb") as file:

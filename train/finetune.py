@@ -21,6 +21,7 @@ from mllmqa.errors import MllmqaError
 from mllmqa.training import processes, stages
 from mllmqa.training.trainer import StageTrainer, arguments_of, latest_checkpoint  # before transformers
 
+from transformers import set_seed  # isort: skip
 from mllmqa.training import adapt, assemble, card, opening, templates  # isort: skip
 
 
@@ -33,6 +34,7 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
     sharded = folder / f"{stage.deepspeed}.json" if stage.deepspeed else None
     arguments = arguments_of(stage, out, cpu=cpu, workers=workers, deepspeed=sharded)
     processes.ready(cpu=cpu, deepspeed=sharded is not None)
+    set_seed(stage.seed)  # adapters begin at random
 
     # 2. The model: loaded, frozen, adapters and gradients put where the stage wants them.
     opened = opening.open_model(stage, device=str(arguments.device))

@@ -94,8 +94,10 @@ class MplugOwl2Model(MplugOwl2PreTrainedModel):
             (tokens per image, language width), what takes the place of the picture tokens.
         """
         pixels = pixel_values.flatten(0, -4).to(self.vision_model.post_layernorm.weight.dtype)
-        # A CPU's caches hold one picture's activations: one by one is faster there than all at once.
-        at_once = 1 if pixels.device.type == "cpu" else len(pixels)
+        # A CPU's caches hold one picture's activations: one by one is faster there than all at once. Not under
+        # ZeRO-3 (parameters with a ds_id): processes with unequal numbers of pictures would wait for each other.
+        sharded = hasattr(self.vision_model.post_layernorm.weight, "ds_id")
+        at_once = 1 if pixels.device.type == "cpu" and not sharded else len(pixels)
         tokens = [self.vision_model(part) for part in torch.split(pixels, at_once)]
         features = [self.visual_abstractor(part) for part in tokens]
         return BaseModelOutputWithPooling(
