@@ -70,7 +70,7 @@ def train_stage(
     if code == 0:
         print(folder / "model")
     elif code > 128:
-        print(f"mllmqa: ended by signal {code - 128}; go on with --resume", file=sys.stderr)
+        print(f"mllmqa: ended by signal {code - 128}; the same command with --resume goes on", file=sys.stderr)
     raise typer.Exit(code)
 
 
