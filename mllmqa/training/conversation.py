@@ -113,14 +113,15 @@ class Writer:
         if self._media_first:
             everything = [p for turn in turns for p in turn["content"] if p["type"] != "text"]
             for turn in turns:
-                turn["content"] = [p for p in turn["content"] if p["type"] == "text"]
-                turn["content"] = turn["content"] or [{"type": "text", "text": ""}]
+                turn["content"] = _without_media(turn["content"]) or [{"type": "text", "text": ""}]
             turns[roles.index("user")]["content"][:0] = everything
         return turns
 
     def _render(self, turns: Sequence[Turn], *, generate: bool) -> str:
         if self._template is not None:
-            media = self._processor.image_token
+            clip = any(part["type"] == "video" for turn in turns for part in turn["content"])
+            named = getattr(self._processor, "video_token", None) if clip else None
+            media = named or self._processor.image_token
             return self._template.render(turns, media=media, add_generation_prompt=generate)
         how = {"add_generation_prompt": generate, "tokenize": False, **self._preset.template_arguments}
         try:
@@ -226,6 +227,12 @@ def _parts(message: Message, tags: Mapping[str, Sequence[str]]) -> list[Turn]:
         else:
             made.append({"type": "text", "text": part.text})
     return made
+
+
+def _without_media(parts: Sequence[Turn]) -> list[Turn]:
+    """The texts that stay where all media go in front: not those that name the medium behind them ("Image A:")."""
+    following = [*(part["type"] for part in parts[1:]), "text"]
+    return [p for p, after in zip(parts, following, strict=True) if p["type"] == "text" and after == "text"]
 
 
 def _text_of(turn: Turn) -> str:

@@ -64,6 +64,11 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
             processing_class=opened.processor,
             compute_metrics=lambda seen: agreement(seen.predictions, parts.sources),
         )
+        if parts.stage.deepspeed is not None and not self.is_deepspeed_enabled:
+            raise TrainingError(
+                "accelerate has left DeepSpeed out", where=parts.stage.name, expected=parts.stage.deepspeed,
+                hint="unset ACCELERATE_USE_CPU and start it by `mllmqa train`",
+            )  # fmt: skip
         self.remove_callback(PrinterCallback)
         self.add_callback(Journal(Path(arguments.output_dir)))
         self.parts, self.opened = parts, opened
