@@ -1,6 +1,6 @@
 """Messages → the text that a model reads and the parts of it that it learns to say.
 
-The text up to an answer is that of scoring and chat: the preset's layout for a single question, else the conversation
+The text up to an answer is that of scoring and chat: the preset's layout for a single question, else the chat
 template with its generation prompt; or the template of the stage. What is learnt is the answer and the end of the
 turn. Places are counted in tokens from the end of the text, because there
 media take their final number of tokens only when the processor expands them.
@@ -115,8 +115,10 @@ class Writer:
         if late := [p.media for m in after for p in m.content if p.media is not None]:
             raise DataError(f"shows {late[0]} after the first answer", where=where, expected="all media before it")
         if held := [token for m in messages for token in self._reserved if token in m.text]:
-            raise DataError(f"holds {held[0]!r}, a token of the model, in its text", where=where, expected="plain text")
-        turns = [{"role": m.role, "content": list(_parts(m, tags))} for m in messages]
+            raise DataError(
+                f"holds {held[0]!r}, a token of the model, in its text", where=where, expected="plain text"
+            )
+        turns: list[Turn] = [{"role": m.role, "content": list(_parts(m, tags))} for m in messages]
         if self._media_first:
             everything = [p for turn in turns for p in turn["content"] if p["type"] != "text"]
             for turn in turns:
@@ -125,7 +127,7 @@ class Writer:
         return turns
 
     def _head(self, turns: Sequence[Turn]) -> str:
-        """The text in front of the last answer. A preset's layout has room for one question: media first, then text."""
+        """The text in front of the last answer; a preset's layout has room for one question."""
         layout = self._preset.layout
         if layout is None or self._template is not None or [turn["role"] for turn in turns] != ["user"]:
             return self._render(turns, generate=True)
@@ -209,7 +211,8 @@ class Writer:
         place = _common(encode(before), ids)
         if ids[place] != known[self.words.index(label.word)]:
             raise LevelTokenError(
-                f"token {ids[place]} stands where {label.word!r} is {known[self.words.index(label.word)]}", where=where
+                f"token {ids[place]} stands where {label.word!r} is {known[self.words.index(label.word)]}",
+                where=where,
             )
         return len(ids) - place
 

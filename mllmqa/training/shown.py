@@ -14,7 +14,6 @@ from mllmqa.models.base import Clip, ImageHWC
 from mllmqa.models.presets import Preset
 from mllmqa.prepare import CHUNK_BYTES, MAX_VIEW_BYTES
 
-
 CUTTING = frozenset({"tiles", "square-tiles"})
 """Kinds of views that give several pictures of one."""
 
@@ -95,7 +94,9 @@ def show(medium: Medium, path: Path, look: Look, chance: np.random.Generator) ->
     opened = media.open_media(path, name=str(path))
     if opened.info.kind != medium.kind:
         raise MediaFormatError(
-            f"its content is of the kind {opened.info.kind} ({opened.info.format})", where=path, expected=medium.kind
+            f"its content is of the kind {opened.info.kind} ({opened.info.format})",
+            where=path,
+            expected=medium.kind,
         )
     if medium.kind == "image":
         shown = media.decode_frames(opened, background=look.view.pad_color)
@@ -114,9 +115,7 @@ def _frames(
     times: list[float] = []
     step = max(1, CHUNK_BYTES // (3 * opened.info.width * opened.info.height))
     for start in range(0, len(wanted), step):
-        frames = media.decode_frames(
-            opened, wanted[start : start + step], background=look.video_view.pad_color
-        )
+        frames = media.decode_frames(opened, wanted[start : start + step], background=look.video_view.pad_color)
         views += [image.copy() for frame in frames.frames_THWC for image in look.video_view(frame, chance)]
         times += frames.timestamps_s
         if sum(image.nbytes for image in views) > MAX_VIEW_BYTES:

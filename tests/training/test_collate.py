@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from mllmqa.errors import InferenceError, UsageError
+from mllmqa.errors import InferenceError
 from mllmqa.models.hf import takes_clips
 from mllmqa.prompts import level_scale
 from mllmqa.training.collate import Collator, companion
@@ -109,12 +108,16 @@ def test_the_level_is_read_where_scoring_reads_it(family: str, places: Path) -> 
 def test_lost_and_long_rows_are_told_and_the_batch_goes_on(places: Path) -> None:
     whole = items("llava", places)
     gone = Lost("gone", "set", "media-not-found", "gone.png: no such file")
-    batch = collator("llava", places, max_tokens=90)([[gone], *whole])
-    assert batch["ids"] == ["A", "text"]  # the others are longer
-    assert [(one.id, one.reason) for one in batch["lost"]] == [
-        ("gone", "media-not-found"), ("turns", "too-long"), ("pair", "too-long"), ("clip", "too-long"),
-    ]  # fmt: skip
-    assert batch["slots"].tolist() == [-1, 0, -1, -1, -1, 1]
+    lengths = collator("llava", places)(whole)["inputs"]["attention_mask"].sum(1)
+    limit = int(lengths[0])  # of the sample with a level
+    batch = collator("llava", places, max_tokens=limit)([[gone], *whole])
+    kept = [name for name, n in zip(("A", "turns", "pair", "clip", "text"), lengths, strict=True) if n <= limit]
+    assert batch["ids"] == kept
+    assert 0 < len(kept) < 5
+    assert (batch["lost"][0].id, batch["lost"][0].reason) == ("gone", "media-not-found")
+    assert {one.reason for one in batch["lost"][1:]} == {"too-long"}
+    assert len(batch["lost"]) == 6 - len(kept)
+    assert batch["slots"].tolist().count(-1) == 6 - len(kept)
     with pytest.raises(InferenceError, match=r"no sample of a batch can be used; the first: gone\.png"):
         collator("llava", places)([[gone]])
 
@@ -145,15 +148,22 @@ def test_companions_keep_processes_in_step_and_teach_nothing(family: str, places
     assert make([items(family, places)[0]])["extra"] == len(kinds) - 1
 
 
-def test_clips_of_unequal_length_are_refused_where_they_cannot_be_joined(places: Path) -> None:
+def test_clips_of_unequal_length_cannot_share_a_batch_everywhere(places: Path) -> None:
     row = items("llava_onevision", places)[3][0]
     assert isinstance(row, Row)
     clip = row.shown[0]
     assert clip.clip is not None
     short = type(clip)(clip.images[:2], type(clip.clip)(clip.clip.timestamps_s[:2], clip.clip.duration_s))
-    other = type(row)(**{**row.__dict__, "shown": (short,)})
-    with pytest.raises(UsageError, match="different shapes in one batch.*uniform:8"):
-        collator("llava_onevision", places)([[row], [other]])
+    other = type(row)(**{**row.__dict__, "id": "short", "shown": (short,)})
+    batch = collator("llava_onevision", places)([[other], [row], [row]])
+    assert batch["ids"] == ["clip", "clip"]  # what most of the batch has
+    assert batch["slots"].tolist() == [-1, 0, 1]
+    ((lost,), message) = batch["lost"], batch["lost"][0].message
+    assert (lost.id, lost.reason) == ("short", "uneven")
+    assert "most of its batch have (4, 3, 24, 24)" in message
+    assert "uniform:8" in message
+    alone = collator("llava_onevision", places)([[other]])
+    assert (alone["ids"], alone["lost"]) == (["short"], [])
 
 
 def test_targets_keep_their_precision_when_moved(places: Path) -> None:
@@ -161,6 +171,6 @@ def test_targets_keep_their_precision_when_moved(places: Path) -> None:
     assert targets.mean.dtype == torch.float64
     assert targets.mean[0] == 4.2
     assert targets.std[0] == pytest.approx(0.5)
-    assert np.isnan(targets.mean[1:]).all()
+    assert targets.mean[1:].isnan().all()
     assert targets.soft[0].tolist() == [0.1, 0.6, 0.2, 0.1, 0.0]
     assert targets.sets.tolist() == [1, 1, 1, 0, 2]

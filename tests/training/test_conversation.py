@@ -76,15 +76,13 @@ def test_thinking_models_learn_to_answer_behind_the_empty_thought(places: Path) 
 
 def test_a_template_of_the_stage_is_used_and_media_can_go_first(places: Path) -> None:
     made = writer("mplug_owl2", places, template=load_template("vicuna-v1"), media_first=True)
-    late = level_sample("A", 4.0).model_copy(
-        update={
-            "messages": (said("user", "How good is", "@A"), said("assistant", "The quality of the image is good."))
-        }
-    )
-    text = made.write(late, TAGS).text
-    assert text.index("<|image|>") < text.index("How good is")
+    question = said("user", "Image A:", "@A", "Image B:", "@B", "Which is better?")
+    named = sample("pair").model_copy(update={"messages": (question, said("assistant", "B is good."))})
+    text = made.write(named, TAGS).text
+    assert "USER: <|image|><|image|>" in text.replace("\n", "")
+    assert "Image A" not in text  # names of media that are no longer there
     assert text.startswith("A chat between")
-    assert text.endswith("The quality of the image is good.</s>")
+    assert text.endswith("B is good.</s>")
 
 
 def test_what_cannot_be_learnt_is_refused(places: Path) -> None:
