@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mllmqa.data.sample import Sample
 from mllmqa.errors import DataError, MllmqaError, UsageError
 from mllmqa.training import rows as rows_module
 from mllmqa.training.assemble import Parts, assemble
 from mllmqa.training.losses import IGNORED
-from mllmqa.training.rows import Lost
+from mllmqa.training.rows import Lost, Row
+from mllmqa.training.shown import Shown
 from tests.data.samples_made import said
 from tests.training.training_made import kinds_of_samples, level_sample, opened, ratings, stage_of, write_set
 
@@ -115,17 +116,17 @@ def test_a_batch_that_is_lost_teaches_nothing(mix: Any, keys: bool, places: Path
     assert not gradients[0].any()
 
 
-def test_a_picture_that_the_processor_refuses_is_one_lost_row(places: Path, tmp_path: Path) -> None:
+def test_a_picture_that_the_processor_refuses_is_one_lost_row(places: Path) -> None:
     """Qwen's processors raise on pictures that are far longer than wide."""
-    write_set(tmp_path / "thin", [level_sample("thin", 3.0), level_sample("fine", 3.0)])
-    Image.fromarray(np.zeros((2, 900, 3), np.uint8)).save(tmp_path / "thin" / "thin.png")
-    parts = made(tmp_path, "thin", "qwen3_vl")
-    batch = parts.collator([parts.rows[i] for i in range(2)])
-    assert batch["ids"] == ["fine"]
+    parts = made(places, "rated", "qwen3_vl")
+    fine, other = parts.rows[0][0], parts.rows[1][0]
+    assert isinstance(other, Row)
+    thin = replace(other, id="thin", shown=(Shown((np.zeros((16, 3400, 3), np.uint8),)),))
+    batch = parts.collator([[fine], [thin]])
+    assert batch["ids"] == [fine.id]
     (lost,) = batch["lost"]
-    assert lost.id == "thin"
-    assert lost.reason in ("inference", "limit")
-    assert lost.message
+    assert (lost.id, lost.reason) == ("thin", "inference")
+    assert "sample thin: the model's processor refuses it (ValueError: " in lost.message
 
 
 def test_a_surprise_of_a_decoder_is_one_lost_row(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
