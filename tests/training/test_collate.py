@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from mllmqa.errors import InferenceError, UsageError
+from mllmqa.errors import InferenceError
 from mllmqa.models.hf import takes_clips
 from mllmqa.prompts import level_scale
 from mllmqa.training.collate import Collator, companion
@@ -148,15 +148,22 @@ def test_companions_keep_processes_in_step_and_teach_nothing(family: str, places
     assert make([items(family, places)[0]])["extra"] == len(kinds) - 1
 
 
-def test_clips_of_unequal_length_are_refused_where_they_cannot_be_joined(places: Path) -> None:
+def test_clips_of_unequal_length_cannot_share_a_batch_everywhere(places: Path) -> None:
     row = items("llava_onevision", places)[3][0]
     assert isinstance(row, Row)
     clip = row.shown[0]
     assert clip.clip is not None
     short = type(clip)(clip.images[:2], type(clip.clip)(clip.clip.timestamps_s[:2], clip.clip.duration_s))
-    other = type(row)(**{**row.__dict__, "shown": (short,)})
-    with pytest.raises(UsageError, match="different shapes in one batch.*uniform:8"):
-        collator("llava_onevision", places)([[row], [other]])
+    other = type(row)(**{**row.__dict__, "id": "short", "shown": (short,)})
+    batch = collator("llava_onevision", places)([[other], [row], [row]])
+    assert batch["ids"] == ["clip", "clip"]  # what most of the batch has
+    assert batch["slots"].tolist() == [-1, 0, 1]
+    ((lost,), message) = batch["lost"], batch["lost"][0].message
+    assert (lost.id, lost.reason) == ("short", "uneven")
+    assert "most of its batch have (4, 3, 24, 24)" in message
+    assert "uniform:8" in message
+    alone = collator("llava_onevision", places)([[other]])
+    assert (alone["ids"], alone["lost"]) == (["short"], [])
 
 
 def test_targets_keep_their_precision_when_moved(places: Path) -> None:

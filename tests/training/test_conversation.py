@@ -1,4 +1,4 @@
-"""Conversations as text: what is learnt is the answers and the ends of the turns, the level word is what scoring reads."""
+"""Conversations as text: what is learnt is the answers with their ends, the level word is what scoring reads."""
 
 from __future__ import annotations
 
@@ -100,10 +100,12 @@ def test_what_cannot_be_learnt_is_refused(places: Path) -> None:
 
 def test_other_level_words_and_words_apart_are_refused(places: Path) -> None:
     made = writer("llava", places, words=("high", "good", "fair", "poor", "low"))
-    with pytest.raises(DataError, match="its level words are excellent, good.*expected high, good"):
+    with pytest.raises(DataError, match=r"its level words are excellent, good.*expected high, good"):
         made.write(level_sample("A", 4.0), TAGS)
     found = opened("llava", places / "llava")
-    apart = Writer(found.processor, found.preset.model_copy(update={"words_apart": True}), None, False, level_scale().words)
+    apart = Writer(
+        found.processor, found.preset.model_copy(update={"words_apart": True}), None, False, level_scale().words
+    )
     with pytest.raises(LevelTokenError, match="tokens by themselves"):
         apart.write(level_sample("A", 4.0), TAGS)
 
@@ -112,3 +114,53 @@ def test_only_level_tasks_with_one_level_tell_one() -> None:
     assert asked_level(level_sample("A", 4.0)) is not None
     assert asked_level(level_sample("A", 4.0, task="assess")) is None
     assert asked_level(sample("pair")) is None
+
+
+def turns(*said_by_turn: str) -> Sample:
+    """A conversation about picture A: question, answer, question, answer …"""
+    roles = ("user", "assistant")
+    parts = [(text,) if k else ("@A", text) for k, text in enumerate(said_by_turn)]
+    messages = tuple(said(roles[k % 2], *one) for k, one in enumerate(parts))
+    return sample("turns").model_copy(update={"messages": messages})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_short_earlier_answers_are_not_found_in_names_of_roles(family: str, places: Path) -> None:
+    """The letter of an option is in ASSISTANT or assistant, too."""
+    made = writer(family, places)
+    for answer in ("A", "a", "s", "USER", "No <b>"):
+        found = learnt(made, made.write(turns("Which?", f" {answer}\n", "Sure?", answer, "So?", "Yes."), TAGS))
+        assert [part.removesuffix(made._end).strip() for part in found] == [answer, answer, "Yes."]
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen3_vl", "mplug_owl2", "internvl"])
+def test_tokens_of_the_model_in_a_text_are_refused(family: str, places: Path) -> None:
+    made = writer(family, places)
+    processor = opened(family, places / family).processor
+    for token in (processor.image_token, processor.tokenizer.eos_token):
+        for texts in ((f"What does {token} mean?", "Nothing."), ("What?", f"It is {token}")):
+            with pytest.raises(DataError, match=r"sample turns: holds .*, a token of the model"):
+                made.write(turns(*texts), TAGS)
+
+
+def test_a_layout_of_the_preset_is_the_text_of_one_question(places: Path) -> None:
+    """OneAlign is scored with its layout: so it is trained, unless the stage names a template."""
+    made = writer("mplug_owl2", places)
+    rated = level_sample("A", 4.0)
+    assert made.write(rated, TAGS).text == (
+        "USER: Rate the quality of this image.\n<|image|>\nASSISTANT: The quality of the image is good.</s>"
+    )
+    late = rated.model_copy(update={"messages": (said("user", "Rate it.", "@A"), rated.messages[1])})
+    assert made.write(late, TAGS).text.startswith("USER: Rate it.\n<|image|>\nASSISTANT: The")
+    several = made.write(turns("Is it sharp?", "No.", "Why?", "Blur."), TAGS).text
+    assert several == "USER: <|image|>Is it sharp? ASSISTANT: No. USER: Why? ASSISTANT: Blur.</s>"
+
+
+def test_media_of_later_questions_can_go_to_the_front(places: Path) -> None:
+    late = (*sample("turns").messages[:2], said("user", "@B", "And now?"), said("assistant", "Yes."))
+    one = sample("pair").model_copy(update={"messages": late})
+    text = writer("qwen3_vl", places, media_first=True).write(one, TAGS).text
+    assert text.index("<|image_pad|>") < text.rindex("<|image_pad|>") < text.index("Is it sharp?")
+    shown = (*late[:3], said("assistant", "@B", "That one."))
+    with pytest.raises(DataError, match="shows B after the first answer"):
+        writer("qwen3_vl", places, media_first=True).write(one.model_copy(update={"messages": shown}), TAGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_tasks_choose_and_kinds_are_those_of_the_questions(files: dict[str, Path
 
 
 def test_a_task_that_is_not_there_and_broken_files_are_named(files: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no sample of the task 'rank'; expected tasks there: .*level"):
+    with pytest.raises(DataError, match=r"no sample of the task 'rank'; expected tasks there: .*level"):
         SampleSet(Mix(samples=str(files["kinds"]), tasks=("rank",)))
     with pytest.raises(DataError, match=r"nothing\.jsonl: cannot be read: No such file.*mllmqa build"):
         SampleSet(Mix(samples=str(tmp_path / "nothing.jsonl")))
@@ -99,5 +100,37 @@ def test_partners_are_others_of_the_same_source(files: dict[str, Path]) -> None:
 
 def test_a_source_of_one_has_no_partner(files: dict[str, Path], tmp_path: Path) -> None:
     alone = write_set(tmp_path / "alone", [level_sample("x", 3.0, source="lonely")])
-    with pytest.raises(DataError, match="one sample of 'lonely'.*two or more"):
+    with pytest.raises(DataError, match=r"one sample of 'lonely'.*two or more"):
         Mixture([SampleSet(Mix(samples=str(alone)))], seed=0, pairs=True)
+
+
+def test_labels_tell_which_losses_find_something(files: dict[str, Path], tmp_path: Path) -> None:
+    whole = SampleSet(Mix(samples=str(files["kinds"])))
+    assert [whole[k].task for k in whole.levels] == ["level"]
+    assert whole.labels == {"level", "soft", "mean", "std"}
+    unsure = SampleSet(Mix(samples=str(write_set(tmp_path / "c", ratings(2, std=None)))))
+    assert unsure.labels == {"level", "mean"}
+    talk = SampleSet(Mix(samples=str(files["kinds"]), tasks=("talk",)))
+    assert (talk.levels, talk.labels) == ([], set())
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_samples(files: dict[str, Path], tmp_path: Path) -> None:
+    lines = files["a"].read_bytes().splitlines(keepends=True)
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + b"\n".join(lines))
+    one = SampleSet(Mix(samples=str(marked)))
+    assert [one[k].id for k in range(len(one))] == [f"a{k}" for k in range(5)]
+
+
+def test_it_can_be_sent_to_other_processes(files: dict[str, Path]) -> None:
+    mixture = Mixture(sets(files, a=3, b=1), seed=2, pairs=True)
+    before = [mixture.draws(i) for i in range(50)]
+    sent = pickle.loads(pickle.dumps(mixture))  # noqa: S301 - our own
+    assert [sent.draws(i) for i in range(50)] == before
+
+
+def test_memory_holds_a_few_orders_only(files: dict[str, Path]) -> None:
+    mixture = Mixture(sets(files, a=3, b=1), seed=2)
+    seen = {mixture.draws(i) for i in range(40 * mixture.epoch_length)}
+    assert len(seen) == 13
+    assert len(mixture._orders) <= mixture._kept <= 12

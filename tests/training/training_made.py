@@ -77,9 +77,7 @@ def write_set(folder: Path, samples: Sequence[Sample]) -> Path:
 def ratings(count: int, *, source: str = "set", std: float | None = 0.5) -> list[Sample]:
     """Rated pictures p0, p1 …, from bad to excellent."""
     values = np.linspace(1.1, 4.9, count)
-    return [
-        level_sample(f"{source}{i}", round(float(v), 2), std=std, source=source) for i, v in enumerate(values)
-    ]
+    return [level_sample(f"{source}{i}", round(float(v), 2), std=std, source=source) for i, v in enumerate(values)]
 
 
 def tiny(family: str, folder: Path) -> Path:
@@ -103,5 +101,6 @@ def opened(family: str, folder: Path) -> Opened:
 
 def stage_of(**fields: Any) -> Stage:
     """A stage that trains the projector, with these fields."""
-    base = {"name": "test", "title": "a test", "train": {"projector": None}, "optimizer": {"rate": 1e-3}, "batch": 2}
+    base: dict[str, Any] = {"name": "test", "title": "a test", "train": {"projector": None}, "batch": 2}
+    base |= {"optimizer": {"rate": 1e-3}}
     return Stage.model_validate({**base, "max_tokens": 100_000, "frames": "uniform:4", **fields})
