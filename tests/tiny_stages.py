@@ -53,11 +53,18 @@ def request(side: int = 56) -> Request:
     return Request(prompt, (photo_pixels(side, side),))
 
 
+def autocast(model: Any) -> Any:
+    """Compute in bfloat16 where some of the model's weights are, as the Trainer does."""
+    mixed = any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+    return torch.autocast("cpu", torch.bfloat16, enabled=mixed)
+
+
 def logits(backend: HFBackend) -> np.ndarray:
     """Return the logits of the level words for one picture, (5,) float32."""
     backend.model.eval()
     side = 512 if backend.preset.name == "nano" else 56
-    (answer,) = backend.level_logits([request(side)], prompts.word_scale(backend.preset.words).words)
+    with autocast(backend.model):
+        (answer,) = backend.level_logits([request(side)], prompts.word_scale(backend.preset.words).words)
     assert isinstance(answer, LevelLogits), answer
     return answer.logits
 
@@ -67,7 +74,8 @@ def loss(model: Any, opened: Opened) -> torch.Tensor:
     backend = opened.backend(model)
     asked = request(512 if opened.preset.name == "nano" else 56)
     inputs = backend._inputs([asked], [backend.text(asked)])
-    rows = model(**inputs, use_cache=False).logits[0].float()
+    with autocast(model):  # of one forward pass: what it has cast is kept until it ends
+        rows = model(**inputs, use_cache=False).logits[0].float()
     return torch.nn.functional.cross_entropy(rows, torch.arange(len(rows), device=rows.device) % rows.shape[-1])
 
 
