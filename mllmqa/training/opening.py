@@ -13,7 +13,7 @@ from mllmqa.models.base import ModelInfo
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
 from mllmqa.models.presets import Preset, preset_named, presets
-from mllmqa.models.quantize import Quantization
+from mllmqa.models.quantize import Quantization, keep_gradients
 from mllmqa.models.resolve import ModelSource, resolve
 from mllmqa.training.stage import Stage
 
@@ -89,12 +89,14 @@ def open_model(stage: Stage, *, device: str = "cpu") -> Opened:
         dtype=opening_dtype(stage),
         quantization=None if stage.quantize is None else Quantization.of(stage.quantize),
     )
-    model, carried, info = backend.model, frozenset[str](), backend.info
+    model, carried = backend.model, frozenset[str]()
+    if stage.quantize is not None:
+        keep_gradients(model)
     if continued is not None:
         folder = adapters.folder_of(continued, source.adapter_revision)
         model, carried = adapters.attach_trainable(model, folder, where=source.name)
         model.eval()
-    return Opened(model, backend.processor, backend.preset, source, info, carried)
+    return Opened(model, backend.processor, backend.preset, source, backend.info, carried)
 
 
 def opening_dtype(stage: Stage) -> str:
