@@ -58,9 +58,14 @@ class _Seen:
 
 
 class ScaleCheck:
-    """Looks at samples one by one; :meth:`conclusions` at the end."""
+    """Looks at samples one by one; :meth:`conclusions` at the end.
 
-    def __init__(self) -> None:
+    Args:
+        unit: What the numbers of samples count: lines, or records.
+    """
+
+    def __init__(self, unit: str = "line") -> None:
+        self._unit = unit
         self._seen: dict[tuple[str | None, str], _Seen] = {}
 
     def flaws(self, sample: Sample, line: int) -> Iterator[Flaw]:
@@ -73,7 +78,7 @@ class ScaleCheck:
                 yield Flaw(
                     f"labels.mos.{k}",
                     f"on the scale {mos.low:g} to {mos.high:g}, {mos.direction}",
-                    f"{low:g} to {high:g}, {direction}, as {sample.source or 'the source'} has in line {seen.line}",
+                    f"{low:g} to {high:g}, {direction}, as {sample.source or 'the source'} has in {self._unit} {seen.line}",
                 )
                 continue
             for name, goodness in _other_labels(sample, mos):

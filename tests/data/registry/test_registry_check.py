@@ -31,7 +31,7 @@ def uhd(root: Path, *, train: int = 4269, low: float = 0.2865, high: float = 0.8
 
 
 def test_a_complete_set_of_labels_agrees(tmp_path: Path) -> None:
-    report = check_known(uhd(tmp_path), None, None, media=False)
+    report = check_known(uhd(tmp_path), None, None, media="none")
     assert kinds(report) == {}
     record = report.record()
     assert (record["n"], record["errors"], record["measured"]) == (6073, 0, [0.2865, 0.889])
@@ -41,7 +41,7 @@ def test_a_complete_set_of_labels_agrees(tmp_path: Path) -> None:
 
 
 def test_counts_and_parts_that_differ(tmp_path: Path) -> None:
-    report = check_known(uhd(tmp_path, train=4268), None, None, media=False)
+    report = check_known(uhd(tmp_path, train=4268), None, None, media="none")
     assert kinds(report) == {"count": 1, "part": 1}
     texts = [one.examples[0] for one in report.findings]
     assert texts[0].endswith("6072 usable rows; expected 6073")
@@ -49,7 +49,7 @@ def test_counts_and_parts_that_differ(tmp_path: Path) -> None:
 
 
 def test_ranges_that_differ(tmp_path: Path) -> None:
-    report = check_known(uhd(tmp_path, high=0.95), "uhd-iqa", "authors", media=False)
+    report = check_known(uhd(tmp_path, high=0.95), "uhd-iqa", "authors", media="none")
     assert kinds(report) == {"range": 1}
     assert "scores range over 0.2865..0.95; expected 0.2865..0.889" in next(iter(report.findings)).examples[0]
 
@@ -80,10 +80,10 @@ def kadid(root: Path, photos: int) -> Path:
 
 
 def test_originals_are_counted(tmp_path: Path) -> None:
-    report = check_known(kadid(tmp_path, 80), None, None, media=False)
+    report = check_known(kadid(tmp_path, 80), None, None, media="none")
     assert kinds(report) == {"count": 1, "references": 1}
     assert report.rows[0].std == pytest.approx(0.7)
-    assert kinds(check_known(kadid(tmp_path, 81), None, None, media=False)) == {}
+    assert kinds(check_known(kadid(tmp_path, 81), None, None, media="none")) == {}
 
 
 def test_kadid_with_turned_scores_is_doubted(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_kadid_with_turned_scores_is_doubted(tmp_path: Path) -> None:
         ",".join((a, b, f"{5.93 - float(c):.3f}", d)) for a, b, c, d in (line.split(",") for line in lines[1:])
     ]
     (tmp_path / "dmos.csv").write_text("\n".join([lines[0], *turned]))
-    assert "direction-doubt" in kinds(check_known(tmp_path, None, None, media=False))
+    assert "direction-doubt" in kinds(check_known(tmp_path, None, None, media="none"))
 
 
 def test_half_of_the_label_files(tmp_path: Path) -> None:
     (tmp_path / "Train (Images and MOS).csv").write_text("Image Name,MOS\na.jpg,0.4\n")
-    report = check_known(tmp_path, None, None, media=False)
+    report = check_known(tmp_path, None, None, media="none")
     assert kinds(report) == {"missing-labels": 1, "part": 1}  # counts of the whole set are not compared
 
 
@@ -127,7 +127,7 @@ def test_a_table_with_everything_wrong(tmp_path: Path) -> None:
 def test_a_table_without_usable_rows(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"file": "a", "mos": null}\n')
-    report = check_table(path, Columns("file", "mos"), SCALE, TableForm(), media=False)
+    report = check_table(path, Columns("file", "mos"), SCALE, TableForm(), media="none")
     assert kinds(report) == {"not-a-number": 1, "no-rows": 1}
     assert report.record()["measured"] is None
 
