@@ -22,6 +22,7 @@ from mllmqa.data.sample_records import numbered_records, place, unit
 from mllmqa.data.scale_check import ScaleCheck
 from mllmqa.errors import DataError
 
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong.

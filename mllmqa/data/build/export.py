@@ -41,7 +41,9 @@ def check_formats(forms: Sequence[Format], recipe: Recipe, options: Options, sou
     for form in forms:
         what = None
         if form.slots is not None and recipe.most is not None and recipe.most > form.slots:
-            what = f"{form.name} has {form.slots} slots for media, and samples of this recipe show up to {recipe.most}"
+            what = (
+                f"{form.name} has {form.slots} slots for media, and samples of this recipe show up to {recipe.most}"
+            )
         elif clips and not form.videos:
             what = f"{form.name} has no slot for clips, and samples of this recipe show some"
         if what is not None:
@@ -82,7 +84,10 @@ def export_set(samples: Path, forms: Sequence[Format]) -> Iterator[str]:
         except DataError as error:
             hint = f"{samples} is complete: for another format repeat the command with --resume --format {_others(form)}"
             raise DataError(
-                f"{form.name} cannot express it: {error.what}", where=error.where, expected=error.expected, hint=hint
+                f"{form.name} cannot express it: {error.what}",
+                where=error.where,
+                expected=error.expected,
+                hint=hint,
             ) from error
         lost = ", ".join(f"{name} ({count})" for name, count in sorted(done.lost.items()))
         yield f"{path}: {done.n} samples" + (f"; {form.name} does not hold {lost}" if lost else "")

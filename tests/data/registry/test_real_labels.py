@@ -137,7 +137,9 @@ def test_names_without_extension_become_clips(shared: Path) -> None:
 
 
 def test_the_last_column_of_maxwell_is_overall(shared: Path) -> None:
-    report = check_known(shared / LABELS / "fastvqa_format" / "DIVIDE_MaxWell", "divide-maxwell", None, media="none")
+    report = check_known(
+        shared / LABELS / "fastvqa_format" / "DIVIDE_MaxWell", "divide-maxwell", None, media="none"
+    )
     assert (len(report.rows), report.rows[0].score) == (909, 1.028571429)
     assert report.record()["parts"] == {"validation": 909}
     assert [(one.kind, one.count) for one in report.findings] == [("missing-labels", 1)]
