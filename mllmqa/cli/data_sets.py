@@ -59,9 +59,7 @@ def info(
 def check(
     root: Annotated[
         Path,
-        typer.Argument(
-            metavar="ROOT", help="Folder of a data set; a table, with --columns; samples, .jsonl or .parquet."
-        ),
+        typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples."),
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Which data set it is.")] = None,
     table: Annotated[str | None, typer.Option(metavar="ID", help="Which of its label tables.")] = None,

@@ -58,7 +58,7 @@ class MediaCheck:
 
 
 def opened_media(path: Path) -> Media | str:
-    """Return what a file is, or in one line why it cannot be used; pictures are decoded, of clips the packets read."""
+    """Return what a file is, or in one line why it cannot be used; pictures are decoded."""
     from mllmqa.media import decode_image, open_media
 
     try:

@@ -1,7 +1,7 @@
 """The records of a file of samples as they stand there, also those that are no valid samples.
 
-JSON lines (:mod:`mllmqa.data.sample_file`), or Parquet as :mod:`mllmqa.data.formats.parquet` writes it, whose column
-``record`` holds the same text.
+JSON lines (:mod:`mllmqa.data.sample_file`), or Parquet as :mod:`mllmqa.data.formats.parquet` writes it: its column
+``record`` holds the same texts.
 """
 
 from __future__ import annotations

@@ -75,10 +75,11 @@ class ScaleCheck:
             seen = self._seen.setdefault((sample.source, mos.aspect), _Seen(scale, line))
             if scale != seen.scale:
                 low, high, direction = seen.scale
+                first = f"{sample.source or 'the source'} has in {self._unit} {seen.line}"
                 yield Flaw(
                     f"labels.mos.{k}",
                     f"on the scale {mos.low:g} to {mos.high:g}, {mos.direction}",
-                    f"{low:g} to {high:g}, {direction}, as {sample.source or 'the source'} has in {self._unit} {seen.line}",
+                    f"{low:g} to {high:g}, {direction}, as {first}",
                 )
                 continue
             for name, goodness in _other_labels(sample, mos):

@@ -82,8 +82,8 @@ def select_set(
 
     Raises:
         UsageError: The folder has content or cannot be written, or the rule is unknown or needs deviations.
-        DataError: The ratings are malformed, an interval is empty, or a chosen file is no image or the same picture as
-            another.
+        DataError: The ratings are malformed, an interval is empty, or a chosen file is no image or shows the same
+            picture as another.
     """
     if rule not in ("variance", "middle"):
         raise UsageError(f"unknown rule {rule!r}", expected="variance | middle")

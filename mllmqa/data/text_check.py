@@ -33,9 +33,9 @@ class TextCheck:
 
 
 def iter_text_problems(path: Path, counts: TextCheck) -> Iterator[Problem]:
-    """Yield what texts say differently from labels, in order of lines (records); those that are no samples are passed over.
+    """Yield what texts say differently from labels, in order of lines; lines that are no samples are passed over.
 
-    They are reported by :func:`mllmqa.data.problems.iter_problems`.
+    These are reported by :func:`mllmqa.data.problems.iter_problems`.
 
     Args:
         path: The file: JSON lines, or Parquet by its name.

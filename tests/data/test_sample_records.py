@@ -21,9 +21,9 @@ pa: Any = pytest.importorskip("pyarrow")
 pq: Any = pytest.importorskip("pyarrow.parquet")
 
 
-def columns(path: Path, **values: list[Any]) -> Path:
-    pq.write_table(pa.table(values), path)
-    return path
+def columns(file: Path, **values: list[Any]) -> Path:
+    pq.write_table(pa.table(values), file)
+    return file
 
 
 def test_lines_and_parquet_hold_the_same_texts(tmp_path: Path) -> None:

@@ -82,12 +82,10 @@ def export_set(samples: Path, forms: Sequence[Format]) -> Iterator[str]:
         try:
             done = export_file(read_samples(samples), form, path)
         except DataError as error:
-            hint = f"{samples} is complete: for another format repeat the command with --resume --format {_others(form)}"
+            again = f"repeat the command with --resume --format {_others(form)}"
             raise DataError(
-                f"{form.name} cannot express it: {error.what}",
-                where=error.where,
-                expected=error.expected,
-                hint=hint,
-            ) from error
+                f"{form.name} is not written: {error.what}", where=error.where, expected=error.expected,
+                hint=f"{samples} is complete; for another format {again}",
+            ) from error  # fmt: skip
         lost = ", ".join(f"{name} ({count})" for name, count in sorted(done.lost.items()))
         yield f"{path}: {done.n} samples" + (f"; {form.name} does not hold {lost}" if lost else "")

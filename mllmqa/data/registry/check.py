@@ -89,11 +89,8 @@ def check_known(root: Path, name: str | None, table_id: str | None, *, media: De
     """
     if not root.is_dir():
         if root.exists():
-            raise DataError(
-                "is a file",
-                where=root,
-                expected="the folder of a data set, a table with --columns, or samples in a .jsonl or .parquet file",
-            )
+            expected = "the folder of a data set, a table with --columns, or samples (.jsonl, .parquet)"
+            raise DataError("is a file", where=root, expected=expected)
         raise DataError("no such folder", where=root)
     card = registry.data_set(name) if name else registry.recognise(root)
     findings = Findings()

@@ -167,7 +167,8 @@ def test_media_of_a_table_are_opened_where_it_is_asked_for(tmp_path: Path) -> No
 def test_media_of_a_known_set_are_opened_and_of_its_kind(tmp_path: Path) -> None:
     uhd(tmp_path)
     Image.fromarray(photo_pixels(80, 60)).save(tmp_path / "test0-x.jpg")
-    make_video(tmp_path / "test1-x.jpg", 4)
+    make_video(tmp_path / "clip.mp4", 4)
+    (tmp_path / "clip.mp4").rename(tmp_path / "test1-x.jpg")
     (tmp_path / "test2-x.jpg").touch()
     report = check_known(tmp_path, "uhd-iqa", None, media="open")
     assert kinds(report) == {"missing-media": 6070, "unreadable-media": 1, "wrong-kind": 1}
