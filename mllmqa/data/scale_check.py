@@ -17,7 +17,10 @@ from mllmqa.data.sample_labels import Level, Mos
 LEAST_PAIRS = 20
 """Scores with another label from which on a conclusion is drawn."""
 TURNED = -0.3
-"""A correlation below this says that the direction is wrong."""
+"""A correlation below this says that the direction is wrong, if chance does not explain it:"""
+CHANCE = 4.0
+"""Fisher's z of it must lie so many of its standard errors, 1/√(n − 3), below 0. A file may have hundreds of
+sources with two dozen scores each, and severities of different distortions order them loosely."""
 
 
 @dataclass
@@ -90,10 +93,15 @@ class ScaleCheck:
         for (source, aspect), seen in self._seen.items():
             for name, correlation in seen.by.items():
                 r = correlation.value
-                if correlation.n >= LEAST_PAIRS and r is not None and r < TURNED:
+                if correlation.n >= LEAST_PAIRS and r is not None and r < TURNED and _is_sure(r, correlation.n):
                     found = f"{seen.scale[2]} for {source or 'the unnamed source'}, {aspect}"
                     found += f", but scores and {name} correlate with {r:.2f} (n={correlation.n})"
                     yield Flaw("labels.mos.direction", found, "the direction that the scores have; is it a DMOS?")
+
+
+def _is_sure(r: float, n: int) -> bool:
+    """Tell whether a correlation of n pairs is below 0 beyond chance (Fisher, 1921)."""
+    return math.atanh(max(r, -1 + 1e-9)) * math.sqrt(n - 3) < -CHANCE
 
 
 def _other_labels(sample: Sample, mos: Mos) -> Iterator[tuple[str, float]]:
