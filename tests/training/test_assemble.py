@@ -60,7 +60,7 @@ def test_processes_of_a_run_stay_in_step(places: Path, family: str, kinds: int) 
 
 
 def test_what_is_missing_is_named(places: Path) -> None:
-    with pytest.raises(DataError, match="the stage names no data.*data=FILE"):
+    with pytest.raises(DataError, match=r"the stage names no data.*data=FILE"):
         made(places, data=[])
     twice = [{"samples": str(places / "a" / "samples.jsonl")}] * 2
     with pytest.raises(DataError, match="two sets of `evaluate` are called 'a'"):
@@ -89,7 +89,8 @@ def test_the_card_tells_model_data_and_figures(places: Path) -> None:
     assert (data["n"], data["weight"], data["tasks"]["level"]) == (5, 2, 1)
     record = {
         "mllmqa_version": "1.2", "base": {"model": "base", "revision": None}, "data": [data],
-        "metrics": {"eval_held_srcc": 0.51234, "eval_held_n": 7.0, "eval_held_n_unscored": 1.0, "eval_held_loss": 3.0},
+        "metrics": {"eval_held_srcc": 0.51234, "eval_held_n": 7.0, "eval_held_n_unscored": 1.0,
+                    "eval_held_loss": 3.0},
     }  # fmt: skip
     shown = text(stage, record)
     assert "- model: `base`" in shown

@@ -74,7 +74,9 @@ def test_the_level_word_is_left_out_only_where_a_distribution_takes_its_place() 
     values, given = logits(), targets()
     wanted = Losses.model_validate({"answer": {"leave_out_level": True}})
     found = parts(wanted, values, given)
-    each = F.cross_entropy(values.detach()[:, :3].flatten(0, 1), given.tokens[:, 1:].flatten(), reduction="none").view(4, 3)
+    each = F.cross_entropy(
+        values.detach()[:, :3].flatten(0, 1), given.tokens[:, 1:].flatten(), reduction="none"
+    ).view(4, 3)
     kept = torch.ones(4, 3, dtype=torch.bool)
     kept[:2, 1] = False
     assert found["answer"] == pytest.approx(float(each[kept].mean()), rel=1e-6)
@@ -163,11 +165,14 @@ def test_rows_without_anything_leave_zeros_that_hang_on_the_graph() -> None:
 
 
 def test_deqas_own_step_is_reproduced() -> None:
-    """You et al., CVPR 2025: 1.0 fidelity + 0.05 [(CE_A + KL_A) + (CE_B + KL_B)], by weights on the joined batch."""
-    values, given = logits(4), targets(soft=targets().soft[[0, 1, 0, 1]], level=torch.ones(4, dtype=torch.int64),
+    """You et al., CVPR 2025: 1.0 fidelity + 0.05 [(CE_A + KL_A) + (CE_B + KL_B)], on the joined batch."""
+    values, given = logits(4), targets(soft=targets().soft[[0, 1, 0, 1]], level=torch.tensor([1] * 4),
                                        mean=targets().mean[[0, 1, 1, 0]], std=targets().std[[0, 1, 1, 0]],
                                        pairs=torch.tensor([[0, 2], [1, 3]]))  # fmt: skip
-    stage = {"fidelity": {"std": "unit", "target": "continuous"}, "answer": {"weight": 0.1, "leave_out_level": True}}
+    stage = {
+        "fidelity": {"std": "unit", "target": "continuous"},
+        "answer": {"weight": 0.1, "leave_out_level": True},
+    }
     found = parts(Losses.model_validate({**stage, "levels": 0.1}), values, given)
     halves = 0.0
     for rows in ([0, 1], [2, 3]):

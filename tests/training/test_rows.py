@@ -1,4 +1,4 @@
-"""What is shown of media and known of them: views, frames, opinions on one scale, and exactly one record per sample."""
+"""What is shown of media and known of them: views, frames, opinions on one scale, one record per sample."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def test_only_the_part_that_is_meant_is_shown(places: Path) -> None:
     seen = show(part, places / "clip.mp4", look(native=True, frames="all"), chance())
     assert seen.clip is not None
     assert seen.clip.timestamps_s == pytest.approx((1.0, 1.2, 1.4))
-    with pytest.raises(MediaFormatError, match="no frame from 1.05 to 1.15 s"):
+    with pytest.raises(MediaFormatError, match=r"no frame from 1.05 to 1.15 s"):
         show(clip(span_s=(1.05, 1.15)), places / "clip.mp4", look(frames="all"), chance())
 
 
 def test_a_file_of_another_kind_is_refused(places: Path) -> None:
-    with pytest.raises(MediaFormatError, match="of the kind video.*expected image"):
+    with pytest.raises(MediaFormatError, match=r"of the kind video.*expected image"):
         show(medium("A"), places / "clip.mp4", look(), chance())
 
 
@@ -80,7 +80,9 @@ def test_what_a_preset_cannot_do_is_refused() -> None:
     assert not Look.of(preset_named("nano"), True).native  # scored frame by frame
 
 
-def rows(places: Path, samples: list[Sample], folder: str, *, teacher: Any = None, preset: Preset | None = None) -> Rows:
+def rows(
+    places: Path, samples: list[Sample], folder: str, *, teacher: Any = None, preset: Preset | None = None
+) -> Rows:
     found = opened("llava", places / "llava")
     writer = Writer(found.processor, preset or found.preset, None, False, WORDS)
     path = write_set(places / folder, samples)
@@ -94,7 +96,8 @@ def of(made: Rows, name: str) -> Row | Lost:
 
 def test_opinions_are_brought_to_levels(places: Path) -> None:
     dmos = Labels(
-        mos=(mos(20.0, low=0.0, high=100.0, std=10.0, direction="lower-better"),), levels=level_sample("x", 4.2).labels.levels
+        mos=(mos(20.0, low=0.0, high=100.0, std=10.0, direction="lower-better"),),
+        levels=level_sample("x", 4.2).labels.levels,
     )
     turned = level_sample("x", 4.2).model_copy(update={"labels": dmos})
     unrated = level_sample("y", 3.0).model_copy(
@@ -127,9 +130,7 @@ def test_every_sample_gives_exactly_one_record(places: Path) -> None:
 
 def test_a_teacher_must_have_seen_the_medium(places: Path) -> None:
     digest = "a" * 64
-    known = level_sample("k", 3.0).model_copy(
-        update={"media": (medium("A", path="k.png", sha256=digest),)}
-    )
+    known = level_sample("k", 3.0).model_copy(update={"media": (medium("A", path="k.png", sha256=digest),)})
     strange = level_sample("u", 3.0)
     made = rows(places, [known, strange], "teacher", teacher={digest: SOFT})
     k, u = of(made, "k"), of(made, "u")
