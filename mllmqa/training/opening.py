@@ -75,13 +75,7 @@ def open_model(stage: Stage, *, device: str = "cpu") -> Opened:
         MissingExtraError: peft, bitsandbytes or accelerate is needed and not installed.
         ModelLoadError: The model's files cannot be loaded, or the preset is for another family.
     """
-    if stage.model is None:
-        raise UsageError("names no model to start from", where=stage.name, expected="model=NAME or model=FOLDER")
-    source = resolve(stage.model, stage.revision)
-    if source.remote:
-        raise UsageError("a model behind an endpoint cannot be trained", where=source.name)
-    if stage.preset is not None:
-        source = replace(source, preset=preset_named(stage.preset))
+    source = source_of(stage)
     continued = source.adapter if stage.lora is not None else None
     backend = load_backend(
         source if continued is None else replace(source, adapter=None),
@@ -97,6 +91,23 @@ def open_model(stage: Stage, *, device: str = "cpu") -> Opened:
         model, carried = adapters.attach_trainable(model, folder, where=source.name)
         model.eval()
     return Opened(model, backend.processor, backend.preset, source, backend.info, carried)
+
+
+def source_of(stage: Stage) -> ModelSource:
+    """Return where a stage starts from, to be asked by the stage's preset if it names one.
+
+    Raises:
+        UsageError: No model is named, or one behind an endpoint.
+        UnknownNameError: No such model or preset.
+    """
+    if stage.model is None:
+        raise UsageError("names no model to start from", where=stage.name, expected="model=NAME or model=FOLDER")
+    source = resolve(stage.model, stage.revision)
+    if source.remote:
+        raise UsageError("a model behind an endpoint cannot be trained", where=source.name)
+    if stage.preset is not None:
+        return replace(source, preset=preset_named(stage.preset))
+    return source
 
 
 def opening_dtype(stage: Stage) -> str:

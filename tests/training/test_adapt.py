@@ -24,15 +24,6 @@ peft = pytest.importorskip("peft")
 FULL = {"vision": 2e-6, "projector": None, "language": 1e-5}
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    root = tmp_path_factory.mktemp("bases")
-    made = {
-        name: tiny_stages.checkpoint(name, root / name) for name in ("llava", "llava_next", "mplug_owl2", "nano")
-    }
-    return {**made, "wide": tiny_stages.checkpoint("llava", root / "wide", width=64)}
-
-
 def prepared(name: str, **fields: Any) -> tuple[Any, Opened, Any]:
     what = stage(name, **fields)
     opened = open_model(what)

@@ -32,15 +32,6 @@ MERGED = 5e-6
 """Adapters are merged when they are loaded: float noise of one sum per weight."""
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    root = tmp_path_factory.mktemp("bases")
-    made = {
-        name: tiny_stages.checkpoint(name, root / name) for name in ("llava", "llava_next", "mplug_owl2", "nano")
-    }
-    return {**made, "wide": tiny_stages.checkpoint("llava", root / "wide", width=64)}
-
-
 def trained(name: str, **fields: Any) -> tuple[Any, Opened, np.ndarray]:
     """Return a trained model, how it began, and its answers; it is checked that they moved."""
     what = stage(name, **fields)
