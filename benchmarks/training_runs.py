@@ -2,9 +2,9 @@
 
     python -m benchmarks.training_runs SAMPLES.jsonl --out DIR [--only llava-lora,mplug_owl2-zero3]
 
-Needs the extras train, quantize, mplug and deepspeed. For each way: a run to the end; a second one that is killed by
-SIGKILL once it has logged a step behind its first checkpoint, and continued; the losses of both, step by step; the
-score of a grey picture by both models. One line of JSON each on stdout, progress on stderr.
+Needs the extras train, quantize, mplug and deepspeed. For each way: a run to the end; a second one that is killed
+by SIGKILL once it has logged a step behind its first checkpoint, and continued; the losses of both, step by step;
+the score of a grey picture by both models. One line of JSON each on stdout, progress on stderr.
 """
 
 from __future__ import annotations

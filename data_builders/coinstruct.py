@@ -65,5 +65,5 @@ def apart(made: Item, size: int, chance: np.random.Generator) -> list[Rated]:
 
 RECIPE = Recipe(
     "Which of several pictures, their order, what each shows (Co-Instruct)", item, ("photos",), ("rated",),
-    options={"short_px": 224, "questions": 2, "gap": 0.5},
+    options={"short_px": 224, "questions": 2, "gap": 0.5}, most=max(COUNTS),
 )  # fmt: skip

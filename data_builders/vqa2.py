@@ -41,7 +41,9 @@ def stage(options: Options) -> int:
 
 def needs(options: Options) -> tuple[Kind, ...]:
     """Return what a stage is made of."""
-    kinds: dict[int, tuple[Kind, ...]] = {1: ("photos", "clips"), 2: ("rated",), 3: ("clips",)}
+    share = float(options["clips"])
+    first: tuple[Kind, ...] = ("photos",) if share <= 0 else ("clips",) if share >= 1 else ("photos", "clips")
+    kinds: dict[int, tuple[Kind, ...]] = {1: first, 2: ("rated",), 3: ("clips",)}
     return kinds[stage(options)]
 
 

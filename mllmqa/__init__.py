@@ -7,11 +7,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mllmqa._version import __version__
 from mllmqa.errors import MllmqaError
 
+TYPE_CHECKING = False  # as typing has it, which takes longer to import than all the rest here
 if TYPE_CHECKING:
     from mllmqa.loading import load
     from mllmqa.prepare import ScoreOptions

@@ -14,7 +14,7 @@
     │   └── MediaLimitError        too small, too large, too long, too narrow
     ├── PromptError                a prompt file is malformed
     ├── DataError                  a label or data file is malformed
-    ├── TrainingError              a training run cannot go on: its loss is not finite, or a checkpoint is incomplete
+    ├── TrainingError              a training run cannot go on: its loss is not finite, data are lost
     └── ModelError
         ├── ModelLoadError         weights, configuration or tokenizer cannot be loaded
         ├── LevelTokenError        the level words are not distinct single tokens there

@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 
 from mllmqa import resources
-from mllmqa.errors import MllmqaError
+from mllmqa.errors import MllmqaError, UsageError
 from mllmqa.training import processes, stages
+from mllmqa.training.agent import follow_agent
 from mllmqa.training.trainer import StageTrainer, arguments_of, latest_checkpoint  # before transformers
 
 from transformers import set_seed  # isort: skip
@@ -61,6 +62,7 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
 
 def main() -> int:
     """Parse the command line; one line for what the user can mend."""
+    follow_agent()  # if `mllmqa train` is killed, this ends, too
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", type=Path, required=True, help="a resolved stage (YAML)")
     parser.add_argument("--out", type=Path, required=True)
@@ -73,7 +75,7 @@ def main() -> int:
         train(args.stage, args.out, resume=args.resume, cpu=args.cpu, workers=args.workers)
     except MllmqaError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 130
     return 0

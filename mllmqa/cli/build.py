@@ -52,7 +52,7 @@ def build_data(
     """
     from mllmqa.cli.app import EXIT_UNSCORED
     from mllmqa.data.build import Order, build, load_recipe
-    from mllmqa.data.build.export import export_set, formats_named
+    from mllmqa.data.build.export import check_formats, export_set, formats_named
     from mllmqa.errors import UsageError
 
     if list_:
@@ -60,15 +60,17 @@ def build_data(
         return
     if recipe is None or out is None or not src:
         raise UsageError("a recipe, --src and --out are needed", hint="`mllmqa build --list` names the recipes")
-    settings = load_recipe(recipe).recipe.settings(options or [])
+    loaded = load_recipe(recipe).recipe
+    settings = loaded.settings(options or [])
     forms = formats_named(form or [])
     sources = _sources(src, part, (columns, direction, limits), media=not labels_only)
+    check_formats(forms, loaded, settings, sources)
     order = Order(recipe, sources, out, n, seed, settings, part)
     built = build(order, workers=workers, continued=resume)
-    for written in export_set(built.path, forms):
-        print(f"mllmqa: {written}", file=sys.stderr)
     _report(built, sources)
     print(built.path)
+    for written in export_set(built.path, forms):
+        print(f"mllmqa: {written}", file=sys.stderr)
     raise typer.Exit(EXIT_UNSCORED if built.left_out or sources.findings.errors else 0)
 
 

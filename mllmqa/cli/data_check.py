@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from mllmqa.data.problems import Depth, Problem
+    from mllmqa.data.media_check import Depth
+    from mllmqa.data.problems import Problem
 
 SHOWN = 20
-SUFFIX = ".jsonl"
 
 
 def check_samples(path: Path, *, media: Depth, as_json: bool) -> None:

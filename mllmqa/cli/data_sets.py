@@ -58,7 +58,8 @@ def info(
 
 def check(
     root: Annotated[
-        Path, typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples.jsonl.")
+        Path,
+        typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples."),
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Which data set it is.")] = None,
     table: Annotated[str | None, typer.Option(metavar="ID", help="Which of its label tables.")] = None,
@@ -69,38 +70,39 @@ def check(
     limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Its rating scale.")] = None,
     encoding: Annotated[str, typer.Option(help="Of its text.")] = "utf-8-sig",
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
-    opened: Annotated[bool, typer.Option("--open", help="Of samples: open their media and masks, too.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Open media files and masks, too.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Check labels and media: what is missing, twice, off the scale or doubtful. Exit code 1 if anything is.
 
     Of a file of samples also the texts: labels are read back from them and compared.
     """
-    from mllmqa.cli.data_check import SUFFIX, check_samples
+    from mllmqa.cli.data_check import check_samples
+    from mllmqa.data.media_check import Depth
     from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.data.registry.check import check_known, check_table
+    from mllmqa.data.sample_records import SUFFIXES
     from mllmqa.data.tables import TableForm
     from mllmqa.errors import UsageError
 
-    if columns is None and root.suffix == SUFFIX and root.is_file():
+    if labels_only and opened:
+        raise UsageError("--labels-only and --open contradict each other")
+    media: Depth = "none" if labels_only else "open" if opened else "exists"
+    if columns is None and root.suffix in SUFFIXES and root.is_file():
         if name or table or direction or limits or encoding != "utf-8-sig":
             raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
-        if labels_only and opened:
-            raise UsageError("--labels-only and --open contradict each other")
-        check_samples(root, media="none" if labels_only else "open" if opened else "exists", as_json=as_json)
-    if opened:
-        raise UsageError("--open belongs to a file of samples", where=root, expected="samples.jsonl")
+        check_samples(root, media=media, as_json=as_json)
     if columns is None:
         if direction or limits or encoding != "utf-8-sig":
             raise UsageError("--direction, --range and --encoding belong to --columns")
-        report = check_known(root, name, table, media=not labels_only)
+        report = check_known(root, name, table, media=media)
     else:
         if name or table:
             raise UsageError("--columns describes a table of one's own", hint="leave out --name and --table")
         if direction is None or limits is None:
             raise UsageError("--columns needs --direction and --range: what scores mean is never guessed")
         scale, form = RatingScale.parse(direction, limits), TableForm(encoding=encoding)
-        report = check_table(root, Columns.parse(columns), scale, form, media=not labels_only)
+        report = check_table(root, Columns.parse(columns), scale, form, media=media)
     if as_json:
         print(json.dumps(report.record(), ensure_ascii=False))
     else:
@@ -123,7 +125,9 @@ def _show(report: Report) -> None:
     table.add_row("originals", str(record["references"]) if record["references"] else "not stated")
     table.add_row("parts", ", ".join(f"{part}: {count}" for part, count in record["parts"].items()))
     if report.media_found is not None:
-        table.add_row("media", f"{report.media_found} of {record['n']} there; {report.unlabelled} without label")
+        told = f"{report.media_found} of {record['n']} there; {report.unlabelled} without label"
+        readable = report.media_readable
+        table.add_row("media", told + (f"; {readable} can be read" if readable is not None else ""))
     for one in report.findings:
         head = f"{'WRONG' if one.error else 'note'}: {one.kind}"
         table.add_row(head, f"{one.count}x" if one.count > 1 else "")

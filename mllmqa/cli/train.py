@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from mllmqa.training.launch import How
+    from mllmqa.training.stage import Stage
 
 
 def train_stage(
@@ -58,20 +62,26 @@ def train_stage(
         from mllmqa.cli.train_plan import show_plan
 
         raise typer.Exit(0 if show_plan(wanted, processes) else 1)
-    from mllmqa.training.launch import How, command, start
+    from mllmqa.training.launch import How
+
+    raise typer.Exit(_run(wanted, out, How(processes, cpu, resume, workers)))
+
+
+def _run(stage: Stage, out: Path | None, how: How) -> int:
+    """Run the stage in its folder; return the exit code."""
+    from mllmqa.training.launch import command, start
     from mllmqa.training.run_folder import STAGE_FILE, default_out, prepare_folder
 
-    folder = out or default_out(wanted)
-    how = How(processes, cpu, resume, workers)
-    given = command(wanted, folder / STAGE_FILE, folder, how)
-    prepare_folder(wanted, folder, processes=processes, resume=resume)
+    folder = out or default_out(stage)
+    given = command(stage, folder / STAGE_FILE, folder, how)
+    prepare_folder(stage, folder, processes=how.processes, resume=how.resume)
     print(f"mllmqa: {given.shown()}", file=sys.stderr)
     code = start(given)
     if code == 0:
         print(folder / "model")
     elif code > 128:
-        print(f"mllmqa: ended by signal {code - 128}; go on with --resume", file=sys.stderr)
-    raise typer.Exit(code)
+        print(f"mllmqa: ended by signal {code - 128}; the same command with --resume goes on", file=sys.stderr)
+    return code
 
 
 def _list() -> None:

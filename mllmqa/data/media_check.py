@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from mllmqa.data.flaws import Flaw, shown
 from mllmqa.data.media_index import is_there
@@ -12,6 +13,8 @@ from mllmqa.data.sample import Medium, Sample, path_of
 from mllmqa.errors import MediaError, error_line
 from mllmqa.schema import Media
 
+Depth = Literal["none", "exists", "open"]
+"""What is done with media: nothing; see whether the files exist; open those that do, and decode pictures."""
 DURATION_TOLERANCE_S = 0.1
 """Containers and label files round durations."""
 
@@ -26,7 +29,7 @@ class MediaCheck:
 
     def __init__(self, folder: Path, *, opened: bool) -> None:
         self._folder, self._opened = folder, opened
-        self._open = lru_cache(maxsize=4096)(_opened_media)
+        self._open = lru_cache(maxsize=4096)(opened_media)
 
     def flaws(self, sample: Sample) -> Iterator[Flaw]:
         """Yield what is wrong with the files that a sample names."""
@@ -54,14 +57,19 @@ class MediaCheck:
                 yield Flaw(f"{field}.path", found, f"a readable {medium.kind}")
 
 
-def _opened_media(path: Path) -> Media | str:
-    """Return what a file is, or in one line why it cannot be used."""
-    from mllmqa.media import open_media
+def opened_media(path: Path) -> Media | str:
+    """Return what a file is, or in one line why it cannot be used; pictures are decoded."""
+    from mllmqa.media import decode_image, open_media
 
     try:
-        return open_media(path).info
+        opened = open_media(path)
+        if opened.info.kind == "image":
+            decode_image(opened)
     except MediaError as error:
         return error_line(error)
+    if opened.info.kind == "video" and not (opened.info.n_frames and opened.info.duration_s):
+        return f"{path}: a clip of zero length"
+    return opened.info
 
 
 def _differences(field: str, medium: Medium, found: Media) -> Iterator[Flaw]:
@@ -71,9 +79,7 @@ def _differences(field: str, medium: Medium, found: Media) -> Iterator[Flaw]:
         said, is_ = getattr(medium, name), getattr(found, name)
         if said is not None and said != is_:
             yield Flaw(f"{field}.{name}", shown(said), f"{is_}, as the file has")
-    if found.kind == "video" and not (found.n_frames and found.duration_s):
-        yield Flaw(f"{field}.path", "a clip of zero length", "at least one frame")
-    elif abs((medium.duration_s or 0) - (found.duration_s or 0)) > DURATION_TOLERANCE_S and medium.duration_s:
+    if abs((medium.duration_s or 0) - (found.duration_s or 0)) > DURATION_TOLERANCE_S and medium.duration_s:
         yield Flaw(f"{field}.duration_s", f"{medium.duration_s:g}", f"{found.duration_s}, as the file has")
     if medium.span_s and found.duration_s and medium.span_s[1] > found.duration_s + DURATION_TOLERANCE_S:
         yield Flaw(f"{field}.span_s", shown(medium.span_s), f"an end before {found.duration_s:g} s, the file's")

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mllmqa.data.findings import Findings
+from mllmqa.data.flaws import shown
 from mllmqa.data.media_index import MediaIndex
-from mllmqa.data.ratings import AS_NAMED, Columns, Rating, RatingScale, Reading
+from mllmqa.data.ratings import AS_NAMED, Columns, Rating, RatingScale, Reading, number
 from mllmqa.data.tables import Line, Table, TableForm, open_table
 from mllmqa.errors import DataError
 
@@ -46,8 +47,8 @@ def rate(
 ) -> Iterator[Rating]:
     """Turn lines into ratings; what is wrong with them goes to ``findings``.
 
-    Rows without a usable score, and repeated ones, are left out and counted. Scores off the scale and rows whose
-    media file is missing stay and are counted.
+    Rows without a usable score or without a path, and repeated ones, are left out and counted. Scores off the scale
+    and rows whose media file is missing stay and are counted.
 
     Args:
         table: Open table.
@@ -68,6 +69,10 @@ def rate(
     for line in table.lines:
         rating = _rating(line, columns, scale, findings, how)
         if rating is None:
+            continue
+        if not rating.name:
+            expected = "the path of a media file"
+            findings.error("no-path", f"field {columns.path} is empty", where=line.where, expected=expected)
             continue
         if media is not None:
             rating = _located(rating, columns.path, media, findings)
@@ -116,7 +121,7 @@ def _mean(votes: tuple[float | None, ...] | None, scale: RatingScale) -> float |
 
 
 def _located(rating: Rating, column: str, media: MediaIndex, findings: Findings) -> Rating:
-    path, found = media.find(rating.path.as_posix() if rating.name else "")
+    path, found = media.find(rating.path.as_posix())
     if found == "missing":
         findings.error("missing-media", f"field {column}: no file {rating.name!r}", where=rating.where)
     elif found != "exact":
@@ -162,13 +167,13 @@ class _Numbers:
         if isinstance(raw, str) and text.strip() and text != text.strip():
             self.findings.note("blanks", f"field {field} is {text!r}, with blanks", where=where)
         try:
-            value = float(text) if not isinstance(raw, bool) else math.nan
+            value = number(text) if not isinstance(raw, bool) else math.nan
         except ValueError:
             value = math.nan
         if low <= value <= high and math.isfinite(value):
             return value
         expected = f"a number from {low:g} to {high:g}"
-        what = f"field {field} is {text.strip()!r}" if text.strip() else f"field {field} is missing"
+        what = f"field {field} is {shown(text.strip())}" if text.strip() else f"field {field} is missing"
         usable = math.isfinite(value)
         self.findings.error("off-scale" if usable else "not-a-number", what, where=where, expected=expected)
         return value if usable else None

@@ -14,6 +14,17 @@ from typing import Any, Literal
 from mllmqa.errors import UsageError
 
 
+def number(text: str) -> float:
+    """Return a number that is written as text.
+
+    Raises:
+        ValueError: It is none; also with an underscore (``1_0``), which Python takes for 10.
+    """
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 @dataclass(frozen=True)
 class RatingScale:
     """What the numbers mean.
@@ -43,7 +54,7 @@ class RatingScale:
             raise UsageError(f"direction {direction!r}", expected=expected)
         low, colon, high = limits.partition(":")
         try:
-            scale = cls("mos" if direction == "mos" else "dmos", float(low), float(high))
+            scale = cls("mos" if direction == "mos" else "dmos", number(low), number(high))
         except ValueError:
             colon = ""
         if not colon or not -float("inf") < scale.low < scale.high < float("inf"):

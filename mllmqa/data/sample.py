@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from mllmqa.data.flaws import Checked, Flaw, flaws_of, shown
+from mllmqa.data.repeated_keys import repeated_key_flaws
 from mllmqa.data.sample_labels import Distortion, Key, Labels, Mos, Number, Span, Text, Whole, span_flaws
 from mllmqa.errors import DataError
 
@@ -215,9 +216,12 @@ def parse_sample(line: str | bytes, where: object = None) -> Sample:
         DataError: Not a valid sample; names the first field that is wrong, what was found and expected.
     """
     try:
-        return Sample.model_validate_json(line)
+        made = Sample.model_validate_json(line)
     except ValidationError as error:
         raise flaws_of(error)[0].error(where) from error
+    for flaw in repeated_key_flaws(line):
+        raise flaw.error(where)
+    return made
 
 
 def path_of(medium: Medium, folder: Path) -> Path | None:

@@ -18,7 +18,8 @@ from mllmqa.data.flaws import Flaw, shown
 from mllmqa.data.sample import START, Sample, parse_sample
 from mllmqa.errors import DataError, UsageError
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""Byte order mark, which some editors put in front of a file."""
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
@@ -44,7 +45,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                line = line.removeprefix(_BOM) if number == 1 else line
+                line = line.removeprefix(BOM) if number == 1 else line
                 if line.strip():
                     yield number, line.rstrip(b"\r\n")
     except OSError as error:

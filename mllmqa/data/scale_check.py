@@ -17,7 +17,10 @@ from mllmqa.data.sample_labels import Level, Mos
 LEAST_PAIRS = 20
 """Scores with another label from which on a conclusion is drawn."""
 TURNED = -0.3
-"""A correlation below this says that the direction is wrong."""
+"""A correlation below this says that the direction is wrong, if chance does not explain it:"""
+CHANCE = 4.0
+"""Fisher's z of it must lie so many of its standard errors, 1/√(n − 3), below 0. A file may have hundreds of
+sources with two dozen scores each, and severities of different distortions order them loosely."""
 
 
 @dataclass
@@ -58,9 +61,14 @@ class _Seen:
 
 
 class ScaleCheck:
-    """Looks at samples one by one; :meth:`conclusions` at the end."""
+    """Looks at samples one by one; :meth:`conclusions` at the end.
 
-    def __init__(self) -> None:
+    Args:
+        unit: What the numbers of samples count: lines, or records.
+    """
+
+    def __init__(self, unit: str = "line") -> None:
+        self._unit = unit
         self._seen: dict[tuple[str | None, str], _Seen] = {}
 
     def flaws(self, sample: Sample, line: int) -> Iterator[Flaw]:
@@ -70,10 +78,11 @@ class ScaleCheck:
             seen = self._seen.setdefault((sample.source, mos.aspect), _Seen(scale, line))
             if scale != seen.scale:
                 low, high, direction = seen.scale
+                first = f"{sample.source or 'the source'} has in {self._unit} {seen.line}"
                 yield Flaw(
                     f"labels.mos.{k}",
                     f"on the scale {mos.low:g} to {mos.high:g}, {mos.direction}",
-                    f"{low:g} to {high:g}, {direction}, as {sample.source or 'the source'} has in line {seen.line}",
+                    f"{low:g} to {high:g}, {direction}, as {first}",
                 )
                 continue
             for name, goodness in _other_labels(sample, mos):
@@ -84,10 +93,15 @@ class ScaleCheck:
         for (source, aspect), seen in self._seen.items():
             for name, correlation in seen.by.items():
                 r = correlation.value
-                if correlation.n >= LEAST_PAIRS and r is not None and r < TURNED:
+                if correlation.n >= LEAST_PAIRS and r is not None and r < TURNED and _is_sure(r, correlation.n):
                     found = f"{seen.scale[2]} for {source or 'the unnamed source'}, {aspect}"
                     found += f", but scores and {name} correlate with {r:.2f} (n={correlation.n})"
                     yield Flaw("labels.mos.direction", found, "the direction that the scores have; is it a DMOS?")
+
+
+def _is_sure(r: float, n: int) -> bool:
+    """Tell whether a correlation of n pairs is below 0 beyond chance (Fisher, 1921)."""
+    return math.atanh(max(r, -1 + 1e-9)) * math.sqrt(n - 3) < -CHANCE
 
 
 def _other_labels(sample: Sample, mos: Mos) -> Iterator[tuple[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -81,7 +82,8 @@ def select_set(
 
     Raises:
         UsageError: The folder has content or cannot be written, or the rule is unknown or needs deviations.
-        DataError: The ratings are malformed, an interval is empty, or a chosen file is no image.
+        DataError: The ratings are malformed, an interval is empty, or a chosen file is no image or shows the same
+            picture as another.
     """
     if rule not in ("variance", "middle"):
         raise UsageError(f"unknown rule {rule!r}", expected="variance | middle")
@@ -114,17 +116,25 @@ def entries(chosen: Sequence[Rating]) -> tuple[AnchorEntry, ...]:
     """Describe chosen images; each is opened, so that what is no image is refused here.
 
     Raises:
-        DataError: A chosen file is not an image that can be read; names the line of the ratings.
+        DataError: A chosen file is not an image that can be read, or shows the same picture as another; names the
+            line of the ratings.
     """
     from mllmqa import media
 
     made = []
+    shown: dict[str, Rating] = {}
     for k, one in enumerate(chosen, 1):
         try:
             opened = media.open_media(one.path, name=str(one.path))
-            media.decode_image(opened)
+            pixels = media.decode_image(opened)
         except MllmqaError as error:
             raise DataError(f"cannot be an anchor ({error})", where=one.where) from error
+        first = shown.setdefault(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(), one)
+        if first is not one:
+            raise DataError(
+                f"{one.name!r} is the same picture as {first.name!r}, which is an anchor already", where=one.where,
+                expected="different pictures", hint="leave one of them out of the table",
+            )  # fmt: skip
         made.append(
             AnchorEntry(
                 file=f"anchor-{k}{one.path.suffix.lower()}", sha256=str(opened.info.sha256), source=one.name,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mllmqa.data.repeated_keys import EXPECTED, RepeatedKeys
 from mllmqa.data.xlsx import sheet_rows
 from mllmqa.errors import DataError, MissingExtraError, UsageError
 
@@ -127,15 +128,15 @@ def _csv(lines: Any, path: Path, header: Sequence[str] | None) -> Table:
         for cells in lines:
             where = f"{path}, line {lines.line_num}"
             if any(cell.strip() for cell in cells[len(columns) :]):  # 3,4 for 3.4 would be read as 3
-                raise DataError(
-                    f"{len(cells)} cells",
-                    where=where,
-                    expected=f"{len(columns)}: {', '.join(columns)}; quote commas",
-                )
+                raise _too_wide(cells, columns, where, "; quote commas")
             if any(cell.strip() for cell in cells):
                 yield Line(where, dict(zip(columns, cells, strict=False)))
 
     return Table(columns, f"{path}, line 1", read())
+
+
+def _too_wide(cells: Sequence[Any], columns: Sequence[str], where: str, hint: str = "") -> DataError:
+    return DataError(f"{len(cells)} cells", where=where, expected=f"{len(columns)}: {', '.join(columns)}{hint}")
 
 
 def _txt(file: Any, path: Path, form: TableForm) -> Table:
@@ -157,19 +158,33 @@ def _txt(file: Any, path: Path, form: TableForm) -> Table:
 
 
 def _objects(file: Any, path: Path, *, lines: bool) -> Iterator[tuple[str, Any]]:
+    watch = RepeatedKeys()
     if lines:
         for number, text in enumerate(file, 1):
             if text.strip():
+                where = f"{path}, line {number}"
                 try:
-                    yield f"{path}, line {number}", json.loads(text)
+                    one = json.loads(text, object_pairs_hook=watch)
                 except (ValueError, RecursionError) as error:  # also an integer of thousands of digits
-                    raise DataError(f"is not JSON ({error})", where=f"{path}, line {number}") from error
+                    raise DataError(f"is not JSON ({error})", where=where) from error
+                _refuse_repeated(watch.places(one), where)
+                yield where, one
         return
-    content = json.load(file)
+    content = json.load(file, object_pairs_hook=watch)
     if not isinstance(content, list):
         raise DataError(f"holds a JSON {type(content).__name__}", where=path, expected="a list of objects")
+    repeated: dict[str, list[str]] = {}
+    for key in watch.places(content):
+        repeated.setdefault(key.partition(".")[0], []).append(key.partition(".")[2])
     for number, one in enumerate(content):
-        yield f"{path}, record {number}", one
+        where = f"{path}, record {number}"
+        _refuse_repeated(repeated.get(str(number), []), where)
+        yield where, one
+
+
+def _refuse_repeated(places: Sequence[str], where: str) -> None:
+    if places:
+        raise DataError(f"field {places[0]} is there twice", where=where, expected=EXPECTED)
 
 
 def _json(objects: Iterator[tuple[str, Any]], path: Path) -> Table:
@@ -213,8 +228,11 @@ def _xlsx(path: Path) -> Table:
 
     def read() -> Iterator[Line]:
         for row, cells in rows:
+            where = f"{path}, row {row}"
+            if any(cell is not None and str(cell).strip() for cell in cells[len(columns) :]):
+                raise _too_wide(cells, columns, where)
             if any(cell is not None for cell in cells):
                 padded = [*cells, *[None] * (len(columns) - len(cells))]
-                yield Line(f"{path}, row {row}", dict(zip(columns, padded, strict=False)))
+                yield Line(where, dict(zip(columns, padded, strict=False)))
 
     return Table(columns, f"{path}, row {number}", read())

@@ -9,7 +9,7 @@ from pathlib import Path
 from mllmqa.data.flaws import Flaw
 from mllmqa.data.problems import Problem
 from mllmqa.data.sample import Sample, parse_sample
-from mllmqa.data.sample_file import numbered_lines
+from mllmqa.data.sample_records import numbered_records
 from mllmqa.data.tasks.agreement import disagreements
 from mllmqa.data.tasks.compose import rebuilt
 from mllmqa.errors import DataError
@@ -35,16 +35,16 @@ class TextCheck:
 def iter_text_problems(path: Path, counts: TextCheck) -> Iterator[Problem]:
     """Yield what texts say differently from labels, in order of lines; lines that are no samples are passed over.
 
-    They are reported by :func:`mllmqa.data.problems.iter_problems`.
+    These are reported by :func:`mllmqa.data.problems.iter_problems`.
 
     Args:
-        path: The file.
+        path: The file: JSON lines, or Parquet by its name.
         counts: Is filled.
 
     Raises:
         DataError: The file cannot be read.
     """
-    for number, line in numbered_lines(path):
+    for number, line in numbered_records(path):
         try:
             sample = parse_sample(line)
         except DataError:

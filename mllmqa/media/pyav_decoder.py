@@ -3,6 +3,8 @@
 A seek happens only when a key frame lies between the current place and the wanted frame; otherwise decoding
 goes on. After a seek the key frame itself must show up before the wanted frame; if it does not (inexact
 index), the file is decoded from its start instead. Containers without an index are never seeked.
+Before the first seek the first frame is decoded: only there do x264 and others write their version, by which
+FFmpeg decodes what old versions wrote against the standard (4:4:4 by x264 before build 151 turns green else).
 """
 
 from __future__ import annotations
@@ -155,7 +157,10 @@ class _Walk:
     def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield the wanted frames; end early when one cannot be had."""
         seen: dict[int, VideoFrame] = {}
-        stream = self._decoded(self._seek_before(wanted[0], -1))
+        first = self._seek_before(wanted[0], -1)
+        if first is not None:
+            next(self._decoded(None), None)  # the decoder learns there which encoder it was: see the module
+        stream = self._decoded(first)
         for place, number in enumerate(wanted):
             target = int(self.pts[number])
             key = self._seek_before(number, wanted[place - 1]) if place else None

@@ -161,10 +161,15 @@ def whole_tensors(folder: Path) -> frozenset[str]:
     """Return the names of the base's tensors that an adapter's weights replace: parts trained in full beside it.
 
     PEFT's own ``modules_to_save`` and :mod:`mllmqa.training.saving` store them alike.
+
+    Raises:
+        ModelLoadError: The file is damaged.
     """
     file = folder / WEIGHTS_FILE
     if not file.is_file():
         return frozenset()
+    if (broken := broken_weights(folder)) is not None:
+        raise broken
     from safetensors import safe_open
 
     with safe_open(str(file), framework="pt") as stored:

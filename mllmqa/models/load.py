@@ -147,7 +147,7 @@ def _from_pretrained(
 ) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 
-    from mllmqa.models import mplug_owl2
+    from mllmqa.models import mplug_owl2, vqa2_motion
 
     hub: dict[str, Any] = {"revision": source.revision, "trust_remote_code": False}
     kind = PreTrainedConfig.get_config_dict(source.location, **hub)[0].get("model_type")
@@ -156,6 +156,8 @@ def _from_pretrained(
     original = kind == mplug_owl2.MODEL_TYPE
     if original:  # only then: registering imports its whole family
         mplug_owl2.register()
+    if kind == vqa2_motion.MODEL_TYPE:
+        vqa2_motion.register()
     config = AutoConfig.from_pretrained(source.location, **hub)
     how = _placement(source, config, dtype, where, quantization)
     if not original:
@@ -169,18 +171,25 @@ def _from_pretrained(
         **hub,
     )
     _check_keys(source, report, strict=original)
-    return model, processor_of(source, hub)
+    return model, processor_of(source, hub, kind)
 
 
-def processor_of(source: ModelSource, where: dict[str, Any]) -> Any:
+def processor_of(source: ModelSource, where: dict[str, Any], kind: str | None = None) -> Any:
     """Return the processor of a model, its pictures prepared by PIL.
 
     Args:
         source: Where it is.
         where: Given to ``from_pretrained``, e.g. ``revision``.
+        kind: ``model_type`` of its configuration, where that is known.
     """
     from transformers import AutoImageProcessor, AutoProcessor
 
+    from mllmqa.models import vqa2_motion
+
+    if kind == vqa2_motion.MODEL_TYPE:
+        from mllmqa.models.vqa2_motion.processing import Vqa2Processor
+
+        return Vqa2Processor.from_pretrained(source.location, **where)
     processor = AutoProcessor.from_pretrained(source.location, **where)
     if getattr(processor.image_processor, "backend", None) != "pil":
         # The PIL back end is what the published scorers used; torch's resize differs by up to 4 levels.

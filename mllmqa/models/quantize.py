@@ -182,6 +182,16 @@ def _packed_for_cpu(model: nn.Module) -> list[tuple[str, Any]]:
     ]
 
 
+def keep_gradients(model: nn.Module) -> None:
+    """Keep bitsandbytes from its 4-bit kernel for CPUs, which has no gradient; before the first forward pass.
+
+    A 4-bit layer in evaluation mode packs its weights for that kernel and stays with it in training mode: whatever
+    is trained below it would silently get no gradient.
+    """
+    for _, layer in _packed_for_cpu(model):
+        layer.support_avx512bf16_for_cpu = False
+
+
 def _odd_shapes(model: nn.Module) -> list[str]:
     """Name the layers whose shapes that kernel cannot take (it fails in the forward pass)."""
     return [

@@ -54,6 +54,10 @@ def check_known(model: Any) -> None:
     ensure_torchvision()
     from transformers import CONFIG_MAPPING
 
+    from mllmqa.models import vqa2_motion
+
+    if model.config.model_type == vqa2_motion.MODEL_TYPE:  # loaded from the original layout, without registering
+        vqa2_motion.register()
     if model.config.model_type not in CONFIG_MAPPING:
         raise UsageError(
             f"its class {type(model).__name__} is not known to transformers' Auto classes",

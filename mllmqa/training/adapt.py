@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
@@ -42,7 +41,7 @@ def prepare(model: Any, stage: Stage) -> Any:
         model = _peft().prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     model.requires_grad_(False)
     if stage.lora is not None:
-        model = _with_lora(model, stage)
+        model = _with_lora(model, stage.lora, stage)
     for name, parameter in model.named_parameters():
         if is_lora(name) or part_of(name) in stage.train:
             parameter.requires_grad_(True)
@@ -162,12 +161,11 @@ def _peft() -> Any:
     return peft
 
 
-def _with_lora(model: Any, stage: Stage) -> Any:
+def _with_lora(model: Any, lora: Lora, stage: Stage) -> Any:
     """Put LoRA layers on the targets, or check that those which are there are the ones that the stage wants."""
-    assert stage.lora is not None  # noqa: S101 - for the type checker
-    lora, peft = stage.lora, _peft()
+    peft = _peft()
     wanted = lora_targets(model, lora)
-    both = sorted({part_of(name) for name in wanted} & set(stage.train))
+    both = sorted({part_of(f"{name}.weight") for name in wanted} & set(stage.train))
     if both:
         raise UsageError(f"{', '.join(both)}: under `train`, and a target of `lora`", where=stage.name)
     if isinstance(model, peft.PeftModel):
@@ -256,5 +254,3 @@ def _check_continued(model: Any, lora: Lora, wanted: list[str], where: str) -> N
             expected="the same `lora`",
             hint="or merge it first by `mllmqa convert` and start from that folder",
         )
-
-

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from mllmqa.prompts import word_scale
 from mllmqa.records import read_jsonl
 from mllmqa.schema import Score
 from mllmqa.training.collate import Collator, companion
-from mllmqa.training.conversation import Template, Writer, asked_level
+from mllmqa.training.conversation import Template, Writer
 from mllmqa.training.mixture import Mixture, SampleSet
 from mllmqa.training.objective import Objective
 from mllmqa.training.rows import Rows, Teacher
@@ -46,7 +45,13 @@ class Parts:
 
 
 def assemble(
-    stage: Stage, model: Any, processor: Any, preset: Preset, *, processes: int = 1, template: Template | None = None
+    stage: Stage,
+    model: Any,
+    processor: Any,
+    preset: Preset,
+    *,
+    processes: int = 1,
+    template: Template | None = None,
 ) -> Parts:
     """Open the data of a stage for a model.
 
@@ -56,13 +61,14 @@ def assemble(
         processor: Of the model.
         preset: How it is asked.
         processes: Of the run.
-        template: Conversation template of the stage; None: the processor's.
+        template: Conversation template of the stage; None: as the preset asks.
 
     Raises:
         DataError: A file of samples is missing or malformed, names clash, or a loss finds nothing in any sample.
+        UsageError: The model cannot see clips by the view.
     """
     sets = [SampleSet(mix) for mix in stage.data]
-    held = [SampleSet(mix) for mix in stage.evaluate]
+    held = [SampleSet(mix.model_copy(update={"weight": 1.0})) for mix in stage.evaluate]  # each sample once
     if not sets:
         raise DataError("the stage names no data", where=stage.name, hint="give data=FILE")
     check_names(held)
@@ -73,13 +79,15 @@ def assemble(
     teacher = read_teacher(Path(stage.teacher), scale.words) if stage.teacher else None
     rows = Rows(mixture, writer, look, items_of(stage, mixture.epoch_length, processes), teacher)
     level_ids = find_level_ids([*sets, *held], writer)
+    check_labels(stage, sets, held)
+    everything = {kind for one in [*sets, *held] for kind in one.kinds}
+    if "video" in everything:
+        look.check_clips()
     sources = tuple(sorted({source for one in [*sets, *held] for source in one.sources}))
-    kinds = _kinds([*sets, *held], look) if processes > 1 else []
     collator = Collator(
-        processor, writer, sources, max_tokens=stage.max_tokens,
-        companions=[companion(kind, writer, look) for kind in kinds],
+        processor, writer, sources, max_tokens=stage.max_tokens, **_companions(everything, writer, look, processes)
     )  # fmt: skip
-    objective = Objective(stage.losses, level_ids, scale.values)
+    objective = Objective(stage.losses, level_ids, scale.values, drawn=stage.pairs)
     evaluate = {one.name: Rows(Mixture([one], stage.seed), writer, look, len(one)) for one in held}
     return Parts(stage, rows, collator, objective, evaluate, sources)
 
@@ -97,14 +105,51 @@ def items_of(stage: Stage, epoch: int, processes: int) -> int:
 
 
 def find_level_ids(sets: Sequence[SampleSet], writer: Writer) -> tuple[int, ...] | None:
-    """Return the tokens of the level words, from the first sample that tells one; None if none does."""
+    """Return the tokens of the level words, from the first sample that can be written; None if none tells a level.
+
+    Raises:
+        DataError: No sample that tells one can be written: why the first cannot.
+    """
+    first: DataError | None = None
     for one in sets:
-        for number in range(len(one)):
+        for number in one.levels:
             sample = one[number]
-            if asked_level(sample) is not None:
+            try:
                 writer.write(sample, {medium.key: ("image",) for medium in sample.media})
+            except DataError as error:
+                first = first or error
+            else:
                 return writer.level_ids
+    if first is not None:
+        raise first
     return None
+
+
+NEEDS = {"levels": "soft", "emd": "soft", "distil": "level"}
+"""Loss → what it needs of a sample; the others need the mean opinion (``answer`` nothing)."""
+CALLED = {
+    "level": "an answer that tells a level",
+    "soft": "an answer that tells a level, and probabilities of the levels",
+    "mean": "an answer that tells a level, and a mean opinion",
+    "std": "an answer that tells a level, and a mean opinion with its deviation",
+}
+
+
+def check_labels(stage: Stage, sets: Sequence[SampleSet], held: Sequence[SampleSet]) -> None:
+    """Raise a DataError where a loss, or an evaluation, has nothing to learn from in any sample."""
+    known = set().union(*(one.labels for one in sets))
+    for loss in stage.losses.weights():
+        need = NEEDS.get(loss, "mean")
+        if loss == "fidelity" and stage.losses.fidelity and stage.losses.fidelity.target == "continuous":
+            need = "std"
+        if loss != "answer" and need not in known:
+            raise DataError(
+                f"no sample has what the loss {loss} needs", where=stage.name, expected=CALLED[need],
+                hint="leave the loss out, or add such samples to `data`",
+            )  # fmt: skip
+    for one in held:
+        if "mean" not in one.labels:
+            raise DataError("no sample can be correlated", where=one.path, expected=CALLED["mean"])
 
 
 def read_teacher(path: Path, words: Sequence[str]) -> Teacher:
@@ -137,12 +182,13 @@ def check_names(sets: Sequence[SampleSet]) -> None:
             )
 
 
-def _kinds(sets: Sequence[SampleSet], look: Look) -> list[str]:
-    """Kinds of media that every batch of a distributed run must hold."""
-    there = {kind for one in sets for kind in one.kinds}
+def _companions(there: Set[str], writer: Writer, look: Look, processes: int) -> dict[str, Any]:
+    """Rows of the kinds of media that every batch of a distributed run must hold, and one for an empty batch."""
     clips = "video" in there and look.native
     pictures = "image" in there or ("video" in there and not look.native)
-    return [kind for kind, wanted in (("image", pictures), ("video", clips)) if wanted]
+    kinds = [kind for kind, wanted in (("image", pictures), ("video", clips)) if wanted]
+    rows = [companion(kind, writer, look) for kind in kinds or ["text"]]
+    return {"companions": rows if processes > 1 and kinds else (), "filler": rows[0]}
 
 
 def describe_data(stage: Stage) -> list[dict[str, Any]]:
@@ -160,4 +206,4 @@ def describe_data(stage: Stage) -> list[dict[str, Any]]:
             {"samples": str(one.path), "sha256": digest, "n": len(one), "weight": mix.weight}
             | {"tasks": tasks, "sources": sources}
         )
-    return json.loads(json.dumps(made))  # type: ignore[no-any-return]
+    return made

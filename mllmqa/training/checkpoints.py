@@ -7,6 +7,7 @@ matches, a warning is logged, and the run goes on with the weights it started fr
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def load_full_checkpoint(model: Any, folder: Path) -> None:
     try:
         stored, report = type(model).from_pretrained(
             folder,
+            config=copy.deepcopy(model.config),
             dtype=torch.float32,
             output_loading_info=True,
             use_safetensors=True,
@@ -73,5 +75,7 @@ def load_adapter_checkpoint(model: Any, folder: Path) -> None:
 
 def _refused(what: str, keys: list[str], folder: Path) -> ModelLoadError:
     return ModelLoadError(
-        f"{len(keys)} {what}: {', '.join(sorted(keys)[:3])}", where=folder, expected="a checkpoint of this very model"
+        f"{len(keys)} {what}: {', '.join(sorted(keys)[:3])}",
+        where=folder,
+        expected="a checkpoint of this very model",
     )

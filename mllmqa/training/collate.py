@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mllmqa.errors import InferenceError, UsageError
+from mllmqa.errors import InferenceError, MllmqaError, error_line
 from mllmqa.models.hf import as_clip
 from mllmqa.training.conversation import Writer
+from mllmqa.training.joining import PER_TOKEN, Encoded, fits, joined, usual
 from mllmqa.training.losses import IGNORED
 from mllmqa.training.rows import Lost, Row
-from mllmqa.training.shown import Shown
-
-_PER_TOKEN = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
+from mllmqa.training.shown import Look, Shown
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class Collator:
         companions: Kinds of media (``image``, ``video``) that every batch must hold, so that all processes of a
             distributed run call the same parts of the model. A batch without one gets a grey row of that kind whose
             answer is not learnt.
+        filler: Stands in, as such a row, where nothing of a batch can be used; None: that is an error.
     """
 
     def __init__(
@@ -73,54 +73,72 @@ class Collator:
         *,
         max_tokens: int,
         companions: Sequence[Row] = (),
+        filler: Row | None = None,
     ) -> None:
         self._processor, self._writer = processor, writer
         self._sources = {name: k for k, name in enumerate(sources)}
-        self._max_tokens, self._companions = max_tokens, tuple(companions)
+        self._max_tokens, self._companions, self._filler = max_tokens, tuple(companions), filler
 
     def __call__(self, items: Sequence[Sequence[Row | Lost]]) -> dict[str, Any]:
         """Return the batch.
 
         Returns:
             ``inputs`` (of the model), ``labels`` (B, T) int64, ``targets`` (:class:`Targets`), ``ids`` of the rows,
-            ``lost``, ``extra``: how many companion rows stand at the end, and ``slots`` (I,) int64: the first row of
-            each item, −1 where it is lost.
+            ``lost``, ``extra``: how many companion rows (or the filler) stand at the end, and ``slots`` (I,) int64:
+            the first row of each item, −1 where it is lost.
 
         Raises:
-            InferenceError: No row is left, or the processor does not encode a text as its tokenizer does.
+            InferenceError: No row is left and there is no filler, or the processor does not encode a text as its
+                tokenizer does.
         """
-        encoded: list[tuple[Row, dict[str, Any]]] = []
+        tried = [[self._try(one) for one in item] for item in items]
+        shapes = usual([one for item in tried for one in item if not isinstance(one, Lost)])
+        encoded: list[Encoded] = []
         lost: list[Lost] = []
         pairs: list[tuple[int, int]] = []
         slots: list[int] = []
-        for item in items:
+        for item in tried:
             start = len(encoded)
-            kept = [one for one in item if isinstance(one, Row)]
-            lost += [one for one in item if isinstance(one, Lost)]
-            for row, tokens in self._encode(kept):
-                if len(tokens["input_ids"]) > self._max_tokens:
-                    what = f"{len(tokens['input_ids'])} tokens, more than max_tokens={self._max_tokens}"
-                    lost.append(Lost(row.id, row.source, "too-long", what))
+            for one in item:
+                kept = one if isinstance(one, Lost) else fits(one, shapes)
+                if isinstance(kept, Lost):
+                    lost.append(kept)
                 else:
-                    encoded.append((row, tokens))
+                    encoded.append(kept)
             slots.append(start if len(encoded) > start else -1)
             if len(item) == 2 and len(encoded) == start + 2:
                 pairs.append((start, start + 1))
-        kinds = {row.kind for row, _ in encoded}
-        extra = [row for row in self._companions if row.kind not in kinds]
-        encoded += self._encode(extra)
-        if not encoded:
+        extra = self._extra({row.kind for row, _ in encoded})
+        if not encoded and not extra:
             raise InferenceError(
                 f"no sample of a batch can be used; the first: {lost[0].message}", hint="mend the data"
             )
-        batch = self._batch(encoded, pairs, len(extra))
+        batch = self._batch([*encoded, *extra], pairs, len(extra))
         return {**batch, "lost": lost, "slots": torch.tensor(slots)}
+
+    def _extra(self, kinds: AbstractSet[str]) -> list[Encoded]:
+        """Companions of the kinds that are missing, or the filler where nothing is there at all."""
+        rows = [row for row in self._companions if row.kind not in kinds]
+        if not kinds and not rows and self._filler is not None:
+            rows = [self._filler]
+        return [(row, self._checked(row, self._processed(row))) for row in rows]
 
     # ------------------------------------------------------------------ one row
 
-    def _encode(self, rows: Sequence[Row]) -> list[tuple[Row, dict[str, Any]]]:
-        """Encode rows one by one: processors pad, tile and batch each in its own way, one row they all agree on."""
-        return [(row, self._checked(row, self._processed(row))) for row in rows]
+    def _try(self, row: Row | Lost) -> Encoded | Lost:
+        """Encode a row by itself: processors pad, tile and batch each in its own way, one row they all agree on."""
+        if isinstance(row, Lost):
+            return row
+        try:
+            tokens = self._processed(row)
+        except MllmqaError as error:
+            return Lost(row.id, row.source, error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a processor refuses costs one sample, never the run
+            what = f"sample {row.id}: the model's processor refuses it ({error_line(error)})"
+            return Lost(row.id, row.source, InferenceError.code, what)
+        if (n := len(tokens["input_ids"])) > self._max_tokens:
+            return Lost(row.id, row.source, "too-long", f"{n} tokens, more than max_tokens={self._max_tokens}")
+        return row, self._checked(row, tokens)
 
     def _processed(self, row: Row) -> dict[str, Any]:
         tokenizer = self._processor.tokenizer
@@ -134,12 +152,12 @@ class Collator:
             how |= {"videos": [frames for frames, _ in clips], "video_metadata": [about for _, about in clips]}
             how["do_sample_frames"] = False
         made = dict(self._processor(**how))
-        if row.shown and not any(key.startswith("pixel_values") for key in made):
-            raise InferenceError("its processor returned no pixels", where=f"sample {row.id}")
-        return {key: value[0] if key in _PER_TOKEN else value for key, value in made.items()}
+        return {key: value[0] if key in PER_TOKEN else value for key, value in made.items()}
 
     def _checked(self, row: Row, tokens: dict[str, Any]) -> dict[str, Any]:
         """Make sure that what is learnt is where the text says: behind the last medium nothing may move."""
+        if row.shown and not any(key.startswith("pixel_values") for key in tokens):
+            raise InferenceError("its processor returned no pixels", where=f"sample {row.id}")
         tail = max((start for start, _ in row.written.learnt), default=0)
         ids = tokens["input_ids"].tolist()
         if ids[len(ids) - tail :] != list(row.written.ids[len(row.written.ids) - tail :]):
@@ -154,7 +172,7 @@ class Collator:
         self, encoded: list[tuple[Row, dict[str, Any]]], pairs: list[tuple[int, int]], extra: int
     ) -> dict[str, Any]:
         rows = [row for row, _ in encoded]
-        inputs = _joined([tokens for _, tokens in encoded], self._processor.tokenizer.pad_token_id or 0)
+        inputs = joined([tokens for _, tokens in encoded], self._processor.tokenizer.pad_token_id or 0)
         length = inputs["input_ids"].shape[1]
         labels = torch.full((len(rows), length), IGNORED)
         for k, (row, tokens) in enumerate(encoded[: len(rows) - extra]):
@@ -213,54 +231,33 @@ def _wanted(labels: Tensor, levels: Sequence[int]) -> tuple[Tensor, Tensor, Tens
     return places, tokens, column
 
 
-def _joined(rows: Sequence[dict[str, Any]], pad: int) -> dict[str, Any]:
-    """Pad tokens on the right and put the pictures of all rows behind one another."""
-    longest = max(len(row["input_ids"]) for row in rows)
-    joined: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        for key, value in row.items():
-            if key in _PER_TOKEN:
-                fill = pad if key == "input_ids" else 0
-                joined[key].append(torch.nn.functional.pad(value, (0, longest - len(value)), value=fill))
-            else:
-                joined[key].append(torch.as_tensor(value))
-    return {key: torch.stack(v) if key in _PER_TOKEN else _behind(key, v) for key, v in joined.items()}
+def companion(kind: str, writer: Writer, look: Look) -> Row:
+    """A row of a kind of media, grey, to keep processes in step or to fill a batch; nothing of it is learnt.
 
-
-def _behind(key: str, values: list[Tensor]) -> Tensor:
-    """Join along the first axis; tiles of pictures (N, tiles, 3, S, S) are filled up to the most tiles."""
-    shapes = {value.shape[2:] if key == "pixel_values" and value.dim() == 5 else value.shape[1:] for value in values}
-    if len(shapes) > 1:
-        raise UsageError(
-            f"{key} of different shapes in one batch: {sorted(map(tuple, shapes))}",
-            hint="use batch=1, or a frame rule with a fixed number of frames (frames=uniform:8)",
-        )
-    if key == "pixel_values" and values[0].dim() == 5:
-        most = max(value.shape[1] for value in values)
-        values = [torch.nn.functional.pad(v, (0, 0, 0, 0, 0, 0, 0, most - v.shape[1])) for v in values]
-    return torch.cat(values)
-
-
-def companion(kind: str, writer: Writer, look: Any) -> Row:
-    """A grey row of a kind of media, to keep processes in step; nothing of it is learnt."""
+    Args:
+        kind: ``image``, ``video``, or ``text`` for one without media.
+        writer: Writes its text.
+        look: How media are looked at.
+    """
     from mllmqa.data.sample import Sample
     from mllmqa.models.base import Clip
 
     grey = np.full((64, 64, 3), 128, dtype=np.uint8)
     chance = np.random.default_rng(0)
+    shown: tuple[Shown, ...] = ()
+    tags: tuple[str, ...] = ()
     if kind == "video":
         images = tuple(look.video_view(grey, chance)) * 2
-        shown: tuple[Shown, ...] = (Shown(images, Clip((0.0, 1.0), 2.0)),)
-        tags = ("video",)
-    else:
+        shown, tags = (Shown(images, Clip((0.0, 1.0), 2.0)),), ("video",)
+    elif kind == "image":
         images = tuple(look.view(grey, chance))
         shown, tags = tuple(Shown((image,)) for image in images), ("image",) * len(images)
     sample = Sample.model_validate(
         {
             "id": f"companion-{kind}",
-            "media": [{"key": "A", "kind": kind, "path": "-"}],
+            "media": [{"key": "A", "kind": "image" if kind == "text" else kind, "path": "-"}],
             "messages": [
-                {"role": "user", "content": [{"media": "A"}, {"text": "?"}]},
+                {"role": "user", "content": [{"media": "A"}] * bool(shown) + [{"text": "?"}]},
                 {"role": "assistant", "content": [{"text": "."}]},
             ],
         }

@@ -1,7 +1,8 @@
 """Messages → the text that a model reads and the parts of it that it learns to say.
 
-The text up to an answer is that of scoring and chat: the conversation template with its generation prompt. What is
-learnt is the answer and the end of the turn. Places are counted in tokens from the end of the text, because there
+The text up to an answer is that of scoring and chat: the preset's layout for a single question, else the chat
+template with its generation prompt; or the template of the stage. What is learnt is the answer and the end of the
+turn. Places are counted in tokens from the end of the text, because there
 media take their final number of tokens only when the processor expands them.
 """
 
@@ -16,9 +17,11 @@ from mllmqa.data.sample import Message, Sample
 from mllmqa.data.sample_labels import Level
 from mllmqa.errors import DataError, LevelTokenError, ModelLoadError
 from mllmqa.levels import Encode, token_ids
-from mllmqa.models.presets import Preset
+from mllmqa.models.presets import Preset, lay_out
 
 Turn = dict[str, Any]
+PROBE = "xyzzy"
+"""Stands in an answer's place to find that."""
 
 
 class Template(Protocol):
@@ -55,7 +58,7 @@ class Writer:
     Args:
         processor: Of the model.
         preset: How it is asked; its words are the level words.
-        template: Of the stage; None: the processor's chat template.
+        template: Of the stage; None: the preset's layout, or the processor's chat template.
         media_first: Whether all media go in front of the first question.
         words: Level words, best first.
     """
@@ -65,6 +68,7 @@ class Writer:
     ) -> None:
         self._processor, self._preset, self._template = processor, preset, template
         self._media_first, self.words = media_first, tuple(words)
+        self._reserved = _reserved(processor)
         self._end = self._turn_end()
         self._level_ids: tuple[int, ...] | None = None
 
@@ -87,10 +91,10 @@ class Writer:
         where = f"sample {sample.id}"
         turns = self._turns(sample, tags, where)
         answers = [k for k, turn in enumerate(turns) if turn["role"] == "assistant"]
-        head = self._render(turns[:-1], generate=True)
+        head = self._head(turns[:-1])
         said = self._separator(head) + _text_of(turns[-1])
         text = f"{head}{said}{self._end}"
-        spans = [self._earlier(text, turns, k, where) for k in answers[:-1]] + [(len(head), len(text))]
+        spans = [self._earlier(head, turns, k, where) for k in answers[:-1]] + [(len(head), len(text))]
         encode = self._encoder(text)
         ids = encode(text)
         places = [(_common(encode(text[:a]), ids), _common(encode(text[:b]), ids)) for a, b in spans]
@@ -107,20 +111,36 @@ class Writer:
         if not roles or roles[-1] != "assistant" or "user" not in roles:
             raise DataError("has no question with an answer", where=where, expected="messages that end with one")
         first = roles.index("assistant")
-        if late := [p.media for m in messages[first:] for p in m.content if p.media is not None]:
+        after = [m for m in messages[first:] if m.role == "assistant" or not self._media_first]
+        if late := [p.media for m in after for p in m.content if p.media is not None]:
             raise DataError(f"shows {late[0]} after the first answer", where=where, expected="all media before it")
-        turns = [{"role": m.role, "content": list(_parts(m, tags))} for m in messages]
+        if held := [token for m in messages for token in self._reserved if token in m.text]:
+            raise DataError(
+                f"holds {held[0]!r}, a token of the model, in its text", where=where, expected="plain text"
+            )
+        turns: list[Turn] = [{"role": m.role, "content": list(_parts(m, tags))} for m in messages]
         if self._media_first:
             everything = [p for turn in turns for p in turn["content"] if p["type"] != "text"]
             for turn in turns:
-                turn["content"] = [p for p in turn["content"] if p["type"] == "text"]
-                turn["content"] = turn["content"] or [{"type": "text", "text": ""}]
+                turn["content"] = _without_media(turn["content"]) or [{"type": "text", "text": ""}]
             turns[roles.index("user")]["content"][:0] = everything
         return turns
 
+    def _head(self, turns: Sequence[Turn]) -> str:
+        """The text in front of the last answer; a preset's layout has room for one question."""
+        layout = self._preset.layout
+        if layout is None or self._template is not None or [turn["role"] for turn in turns] != ["user"]:
+            return self._render(turns, generate=True)
+        parts = turns[0]["content"]
+        tags = [self._processor.image_token for part in parts if part["type"] != "text"]
+        question = "".join(part["text"] for part in _without_media(parts))
+        return lay_out(layout, media=self._preset.media_separator.join(tags), question=question, answer="")
+
     def _render(self, turns: Sequence[Turn], *, generate: bool) -> str:
         if self._template is not None:
-            media = self._processor.image_token
+            clip = any(part["type"] == "video" for turn in turns for part in turn["content"])
+            named = getattr(self._processor, "video_token", None) if clip else None
+            media = named or self._processor.image_token
             return self._template.render(turns, media=media, add_generation_prompt=generate)
         how = {"add_generation_prompt": generate, "tokenize": False, **self._preset.template_arguments}
         try:
@@ -141,25 +161,25 @@ class Writer:
 
     def _turn_end(self) -> str:
         """What a template writes after an answer, else the end token: without one a model never stops."""
-        probe = "xyzzy"
-        turns = [{"role": role, "content": [{"type": "text", "text": probe}]} for role in ("user", "assistant")]
+        turns = [{"role": role, "content": [{"type": "text", "text": PROBE}]} for role in ("user", "assistant")]
         text = self._render(turns, generate=False)
-        end = text[text.rfind(probe) + len(probe) :].rstrip()
+        end = text[text.rfind(PROBE) + len(PROBE) :].rstrip()
         if end:
             return end
         return self._template.eos if self._template is not None else str(self._processor.tokenizer.eos_token)
 
-    def _earlier(self, text: str, turns: Sequence[Turn], k: int, where: str) -> tuple[int, int]:
-        """Find the answer ``turns[k]``, which is not the last, in the text."""
-        before = self._render(turns[:k], generate=False).rstrip()
+    def _earlier(self, head: str, turns: Sequence[Turn], k: int, where: str) -> tuple[int, int]:
+        """Find the answer ``turns[k]``, which is not the last, in the text: it is where another one would stand."""
         answer = _text_of(turns[k])
-        start = text.find(answer, len(before)) if text.startswith(before) else -1
-        if start < 0:
+        other = {"role": "assistant", "content": [{"type": "text", "text": PROBE}]}
+        probed = self._render([*turns[:k], other, *turns[k + 1 : -1]], generate=True)
+        start = probed.find(PROBE)
+        if start < 0 or f"{probed[:start]}{answer}{probed[start + len(PROBE) :]}" != head:
             raise DataError("an answer is not in the rendered text", where=where, hint="use another template")
         end = start + len(answer)
-        if self._end and text.startswith(self._end, end):
+        if head.startswith(self._end, end):
             end += len(self._end)
-        return (start - 1 if text[start - 1] == " " else start), end
+        return (start - 1 if head[start - 1] == " " else start), end
 
     # ------------------------------------------------------------------ tokens
 
@@ -191,7 +211,8 @@ class Writer:
         place = _common(encode(before), ids)
         if ids[place] != known[self.words.index(label.word)]:
             raise LevelTokenError(
-                f"token {ids[place]} stands where {label.word!r} is {known[self.words.index(label.word)]}", where=where
+                f"token {ids[place]} stands where {label.word!r} is {known[self.words.index(label.word)]}",
+                where=where,
             )
         return len(ids) - place
 
@@ -218,14 +239,32 @@ LEVEL_TASKS = ("level", "streaming_level")
 """Tasks whose answer is a sentence with one level word."""
 
 
+def _reserved(processor: Any) -> tuple[str, ...]:
+    """What no text may hold: placeholders would be taken for media, special tokens for ends of turns."""
+    named = [getattr(processor, name, None) for name in ("image_token", "video_token")]
+    return tuple(token for token in dict.fromkeys([*named, *processor.tokenizer.all_special_tokens]) if token)
+
+
 def _parts(message: Message, tags: Mapping[str, Sequence[str]]) -> list[Turn]:
+    if message.role == "assistant":  # as it is learnt, whether a template trims it or not
+        return [{"type": "text", "text": message.text.strip()}]
     made: list[Turn] = []
     for part in message.content:
         if part.media is not None:
             made += [{"type": tag} for tag in tags[part.media]]
         else:
-            made.append({"type": "text", "text": part.text})
+            made.append({"type": "text", "text": part.text or ""})
     return made
+
+
+def _without_media(parts: Sequence[Turn]) -> list[Turn]:
+    """The texts that stay where all media go in front: not those that name the medium behind them ("Image A:")."""
+    following = [*(part["type"] for part in parts[1:]), "text"]
+    return [
+        part
+        for part, after in zip(parts, following, strict=True)
+        if part["type"] == "text" and (after == "text" or not part["text"].rstrip().endswith(":"))
+    ]
 
 
 def _text_of(turn: Turn) -> str:

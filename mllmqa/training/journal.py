@@ -19,7 +19,14 @@ log = logging.getLogger(__name__)
 
 FILE = "log.jsonl"
 _FIRST = ("loss", "grad_norm", "learning_rate")
-_QUIET = ("epoch", "train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss")
+_QUIET = (
+    "epoch",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+    "total_flos",
+    "train_loss",
+)
 
 
 class Journal(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here

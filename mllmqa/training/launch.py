@@ -198,7 +198,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 def _environment(stage: Stage, processes: int, cpu: bool) -> dict[str, str]:
     made = {"TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    if cpu:
+    if cpu and stage.deepspeed is None:  # with it accelerate silently leaves DeepSpeed out, and runs plain DDP
         made["ACCELERATE_USE_CPU"] = "true"
     if processes > 1 or cpu:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

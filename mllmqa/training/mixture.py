@@ -7,9 +7,8 @@ run continues at any item without having seen those before, with any number of w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,10 @@ import numpy.typing as npt
 
 from mllmqa.data.flaws import shown
 from mllmqa.data.sample import Sample, parse_sample
-from mllmqa.data.sample_file import encoding_flaw
+from mllmqa.data.sample_file import BOM, encoding_flaw
 from mllmqa.data.streams import stream
 from mllmqa.errors import DataError
+from mllmqa.training.conversation import asked_level
 from mllmqa.training.stage import Mix
 
 Index = npt.NDArray[np.int64]
@@ -37,6 +37,8 @@ class SampleSet:
         sources: Name of the source of each sample; opinions are only compared within one.
         tasks: Task of each sample, ``""`` where none is stated.
         kinds: Kinds of media that the questions show, and ``text`` where one shows none.
+        levels: Numbers of the samples whose answer tells a level.
+        labels: What is known of some of these: ``level``, ``soft`` (a distribution), ``mean``, ``std``.
 
     Raises:
         DataError: The file cannot be read, a line is no sample, or no sample is left.
@@ -49,11 +51,16 @@ class SampleSet:
         self.sources: list[str] = []
         self.tasks: list[str] = []
         self.kinds: set[str] = set()
+        self.levels: list[int] = []
+        self.labels: set[str] = set()
         seen: dict[str, int] = defaultdict(int)
         for start, sample in self._all():
             task = sample.task or ""
             seen[task] += 1
             if mix.tasks is None or task in mix.tasks:
+                known = _labels(sample)
+                self.levels += [len(starts)] if known else []
+                self.labels |= known
                 starts.append(start)
                 self.sources.append(mix.name or sample.source or self.name)
                 self.tasks.append(task)
@@ -72,24 +79,33 @@ class SampleSet:
             file.seek(int(self._starts[number]))
             return parse_sample(file.readline(), self.path)
 
-    def _all(self) -> list[tuple[int, Sample]]:
+    def _all(self) -> Iterator[tuple[int, Sample]]:
         """Every sample with the place of its line, checked."""
-        found = []
         try:
             with self.path.open("rb") as file:
                 start = 0
                 for number, line in enumerate(file, 1):
+                    if number == 1 and line.startswith(BOM):
+                        start, line = len(BOM), line[len(BOM) :]
                     where = f"{self.path}, line {number}"
                     if line.strip():
                         if flaw := encoding_flaw(line):
                             raise flaw.error(where)
-                        found.append((start, parse_sample(line, where)))
+                        yield start, parse_sample(line, where)
                     start += len(line)
         except OSError as error:
             raise DataError(
                 f"cannot be read: {error.strerror}", where=self.path, hint="make it with `mllmqa build`"
             ) from error
-        return found
+
+
+def _labels(sample: Sample) -> set[str]:
+    label = asked_level(sample)
+    if label is None:
+        return set()
+    mos = sample.mos_of(label.media, label.aspect)
+    facts = {"soft": label.probabilities, "mean": mos, "std": None if mos is None else mos.std}
+    return {"level", *(name for name, value in facts.items() if value is not None)}
 
 
 def _kinds(sample: Sample) -> set[str]:
@@ -120,8 +136,8 @@ class Mixture:
     def __init__(self, sets: Sequence[SampleSet], seed: int, *, pairs: bool = False) -> None:
         self.sets, self.seed, self.pairs = tuple(sets), seed, pairs
         self._shares = [max(1, round(one.mix.weight * len(one))) for one in self.sets]
-        self._epoch = lru_cache(maxsize=2)(self._order)
-        self._pass = lru_cache(maxsize=2 * len(self.sets) + 2)(self._shuffled)
+        self._orders: dict[tuple[int, int], Index] = {}
+        self._kept = 2 + sum(2 + int(one.mix.weight) for one in self.sets)  # what two epochs in a row need
         self._members: dict[str, list[Draw]] = defaultdict(list)
         if pairs:
             for of, one in enumerate(self.sets):
@@ -139,14 +155,14 @@ class Mixture:
     def draws(self, item: int) -> tuple[Draw, ...]:
         """Return what item ``item`` shows: one sample, or two of one source."""
         epoch, place = divmod(item, self.epoch_length)
-        position = int(self._epoch(epoch)[place])
+        position = int(self._order(-1, epoch)[place])
         of = 0
         while position >= self._shares[of]:
             position -= self._shares[of]
             of += 1
         size = len(self.sets[of])
         turn, at = divmod(epoch * self._shares[of] + position, size)
-        first = Draw(of, int(self._pass(of, turn)[at]))
+        first = Draw(of, int(self._order(of, turn)[at]))
         return (first, self._partner(first, item)) if self.pairs else (first,)
 
     def _partner(self, first: Draw, item: int) -> Draw:
@@ -155,8 +171,12 @@ class Mixture:
         chosen = int(stream(self.seed, "partner", str(item)).integers(len(members) - 1))
         return members[chosen] if members[chosen] != first else members[-1]
 
-    def _order(self, epoch: int) -> Index:
-        return stream(self.seed, "epoch", str(epoch)).permutation(self.epoch_length)
-
-    def _shuffled(self, of: int, turn: int) -> Index:
-        return stream(self.seed, "pass", str(of), str(turn)).permutation(len(self.sets[of]))
+    def _order(self, of: int, turn: int) -> Index:
+        """The order of pass ``turn`` through set ``of``, or of a whole epoch (−1). The last few are kept."""
+        if (of, turn) not in self._orders:
+            if len(self._orders) >= self._kept:
+                self._orders.pop(next(iter(self._orders)))
+            words = ("epoch", str(turn)) if of < 0 else ("pass", str(of), str(turn))
+            size = self.epoch_length if of < 0 else len(self.sets[of])
+            self._orders[of, turn] = stream(self.seed, *words).permutation(size)
+        return self._orders[of, turn]

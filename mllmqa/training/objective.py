@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from mllmqa.training import losses
 from mllmqa.training.collate import Targets
 from mllmqa.training.losses import IGNORED, Combined, Part
-from mllmqa.training.stage import Distance, Losses
+from mllmqa.training.stage import Distance, Fidelity, Losses
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ class Objective:
         wanted: Which, and how they are weighted.
         level_ids: (K,) tokens of the level words, best first; None if no sample has a level.
         scores: Values of the words.
+        drawn: Whether pairs are drawn (:attr:`~mllmqa.training.stage.Stage.pairs`), and only those count; else all
+            pairs of rows of one source do. A batch that has lost its pairs has none then.
     """
 
-    def __init__(self, wanted: Losses, level_ids: Sequence[int] | None, scores: Sequence[float]) -> None:
+    def __init__(
+        self, wanted: Losses, level_ids: Sequence[int] | None, scores: Sequence[float], *, drawn: bool = False
+    ) -> None:
+        self._drawn = drawn
         self._wanted, self._scores = wanted, torch.tensor(scores, dtype=torch.float64)
         self._level_ids = torch.tensor(list(level_ids or range(len(scores))), dtype=torch.int64)
         self._weights = wanted.weights()
@@ -115,9 +120,7 @@ class Objective:
 
     def _answer(self, seen: Seen, targets: Targets) -> Part:
         per = self._wanted.answer.per if self._wanted.answer else "token"
-        return losses.answer_cross_entropy(
-            seen.logits, targets.tokens, per=per, leave_out=self._left_out(targets)
-        )
+        return losses.answer_cross_entropy(seen.logits, targets.tokens, per=per, leave_out=self._left_out(targets))
 
     def _levels(self, seen: Seen, targets: Targets) -> Part:
         mask = seen.has_level & losses.known(targets.soft)
@@ -131,15 +134,21 @@ class Objective:
         return losses.emd(seen.words.softmax(1), targets.soft, r=r, mask=mask)
 
     def _fidelity(self, seen: Seen, targets: Targets) -> Part:
-        how = self._wanted.fidelity
-        assert how is not None  # noqa: S101 - as above
+        how = self._wanted.fidelity or Fidelity()
         std = {"unit": None, "predicted": seen.std, "predicted-detached": seen.std.detach()}[how.std]
-        pairs = _pairs(seen, targets, how.target)
+        pairs = self._pairs(seen, targets, how.target)
         return losses.preference_loss(seen.mean, pairs, std=std, form=how.form)
 
     def _ranking(self, seen: Seen, targets: Targets) -> Part:
         margin = self._wanted.ranking.margin if self._wanted.ranking else 0.0
-        return losses.ranking_loss(seen.mean, _pairs(seen, targets, "binary"), margin=margin)
+        return losses.ranking_loss(seen.mean, self._pairs(seen, targets, "binary"), margin=margin)
+
+    def _pairs(self, seen: Seen, targets: Targets, kind: Literal["continuous", "binary", "either"]) -> losses.Pairs:
+        opinions = losses.Opinions(
+            targets.mean, targets.sets, targets.std, _rated(seen, targets), losses.known(targets.std)
+        )
+        chosen = (targets.pairs[:, 0], targets.pairs[:, 1]) if self._drawn or len(targets.pairs) else None
+        return losses.pairs_within(opinions, kind, chosen=chosen)
 
     def _plcc(self, seen: Seen, targets: Targets) -> Part:
         return losses.plcc(seen.mean, targets.mean, targets.sets, mask=_rated(seen, targets))
@@ -164,13 +173,3 @@ class Objective:
 
 def _rated(seen: Seen, targets: Targets) -> Tensor:
     return seen.has_level & losses.known(targets.mean)
-
-
-def _pairs(seen: Seen, targets: Targets, kind: str) -> losses.Pairs:
-    """The pairs that were drawn, else all pairs of rows of one source."""
-    opinions = losses.Opinions(
-        targets.mean, targets.sets, targets.std, _rated(seen, targets), losses.known(targets.std)
-    )
-    chosen = (targets.pairs[:, 0], targets.pairs[:, 1]) if len(targets.pairs) else None
-    return losses.pairs_within(opinions, kind, chosen=chosen)  # type: ignore[arg-type]
-

@@ -13,7 +13,7 @@ from mllmqa.models.base import ModelInfo
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.load import load_backend
 from mllmqa.models.presets import Preset, preset_named, presets
-from mllmqa.models.quantize import Quantization
+from mllmqa.models.quantize import Quantization, keep_gradients
 from mllmqa.models.resolve import ModelSource, resolve
 from mllmqa.training.stage import Stage
 
@@ -75,13 +75,7 @@ def open_model(stage: Stage, *, device: str = "cpu") -> Opened:
         MissingExtraError: peft, bitsandbytes or accelerate is needed and not installed.
         ModelLoadError: The model's files cannot be loaded, or the preset is for another family.
     """
-    if stage.model is None:
-        raise UsageError("names no model to start from", where=stage.name, expected="model=NAME or model=FOLDER")
-    source = resolve(stage.model, stage.revision)
-    if source.remote:
-        raise UsageError("a model behind an endpoint cannot be trained", where=source.name)
-    if stage.preset is not None:
-        source = replace(source, preset=preset_named(stage.preset))
+    source = source_of(stage)
     continued = source.adapter if stage.lora is not None else None
     backend = load_backend(
         source if continued is None else replace(source, adapter=None),
@@ -89,12 +83,31 @@ def open_model(stage: Stage, *, device: str = "cpu") -> Opened:
         dtype=opening_dtype(stage),
         quantization=None if stage.quantize is None else Quantization.of(stage.quantize),
     )
-    model, carried, info = backend.model, frozenset[str](), backend.info
+    model, carried = backend.model, frozenset[str]()
+    if stage.quantize is not None:
+        keep_gradients(model)
     if continued is not None:
         folder = adapters.folder_of(continued, source.adapter_revision)
         model, carried = adapters.attach_trainable(model, folder, where=source.name)
         model.eval()
-    return Opened(model, backend.processor, backend.preset, source, info, carried)
+    return Opened(model, backend.processor, backend.preset, source, backend.info, carried)
+
+
+def source_of(stage: Stage) -> ModelSource:
+    """Return where a stage starts from, to be asked by the stage's preset if it names one.
+
+    Raises:
+        UsageError: No model is named, or one behind an endpoint.
+        UnknownNameError: No such model or preset.
+    """
+    if stage.model is None:
+        raise UsageError("names no model to start from", where=stage.name, expected="model=NAME or model=FOLDER")
+    source = resolve(stage.model, stage.revision)
+    if source.remote:
+        raise UsageError("a model behind an endpoint cannot be trained", where=source.name)
+    if stage.preset is not None:
+        return replace(source, preset=preset_named(stage.preset))
+    return source
 
 
 def opening_dtype(stage: Stage) -> str:

@@ -9,15 +9,16 @@ from typing import Any
 
 from torch import nn
 
-from mllmqa.errors import MllmqaError, ModelLoadError, UsageError
+from mllmqa.errors import MllmqaError, ModelLoadError
 from mllmqa.models import mplug_owl2, nano, originals
 from mllmqa.models.diagnosis import cannot_load
 from mllmqa.models.llava_original import is_original, open_original
 from mllmqa.models.load import processor_of
-from mllmqa.models.presets import Preset, preset_named
+from mllmqa.models.presets import Preset
 from mllmqa.models.quantize import skeleton
-from mllmqa.models.resolve import ModelSource, resolve
+from mllmqa.models.resolve import ModelSource
 from mllmqa.models.torchvision_shim import ensure_torchvision
+from mllmqa.training.opening import source_of
 from mllmqa.training.stage import Stage
 
 
@@ -43,13 +44,7 @@ def outline(stage: Stage) -> Outline:
         UsageError: No model is named, or one behind an endpoint.
         ModelLoadError: It is not on this machine, or its settings cannot be read.
     """
-    if stage.model is None:
-        raise UsageError("names no model to start from", where=stage.name, expected="model=NAME or model=FOLDER")
-    source = resolve(stage.model, stage.revision)
-    if source.remote:
-        raise UsageError("a model behind an endpoint cannot be trained", where=source.name)
-    if stage.preset is not None:
-        source = replace(source, preset=preset_named(stage.preset))
+    source = source_of(stage)
     folder = _folder(source)
     ensure_torchvision()
     nano.register()

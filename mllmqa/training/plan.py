@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mllmqa.errors import DataError, InferenceError
+from mllmqa.errors import DataError
 from mllmqa.training.assemble import assemble, items_of
 from mllmqa.training.estimate import Load
 from mllmqa.training.mixture import Mixture, SampleSet
@@ -127,13 +127,10 @@ def tokens(stage: Stage, found: Outline, processes: int = 1, measured: int = MEA
     vision: list[int] = []
     lost = 0
     for item in chosen:
-        rows = parts.rows[int(item)]
-        try:
-            batch = parts.collator([rows])
-        except InferenceError:  # all of it is lost
-            lost += len(rows)
-            continue
+        batch = parts.collator([parts.rows[int(item)]])
         lost += len(batch["lost"])
+        if not batch["ids"]:  # all of it is lost, only the filler is there
+            continue
         lengths += batch["inputs"]["attention_mask"].sum(dim=1).tolist()
         answers += (batch["labels"] != -100).sum(dim=1).tolist()
         vision.append(-(-_patches(batch["inputs"], found.model) // len(batch["ids"])))

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from mllmqa.data.sample import Sample, path_of
 from mllmqa.data.sample_labels import Level, Mos
 from mllmqa.data.streams import stream
-from mllmqa.errors import DataError, MediaError
+from mllmqa.errors import DataError, MediaError, MllmqaError, error_line
 from mllmqa.training.conversation import Writer, Written, asked_level
 from mllmqa.training.mixture import Draw, Mixture
 from mllmqa.training.shown import Look, Shown, show
@@ -109,6 +109,12 @@ class Rows(Dataset[list[Row | Lost]]):
             return self._made(sample, source, of.path.parent, item)
         except (MediaError, DataError) as error:
             return Lost(sample.id, source, error.code, str(error))
+        except MllmqaError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a decoder's surprise costs one sample, never the run
+            return Lost(
+                sample.id, source, MediaError.code, f"sample {sample.id}: cannot be read ({error_line(error)})"
+            )
 
     def _made(self, sample: Sample, source: str, folder: Path, item: int) -> Row:
         used = [p.media for m in sample.messages for p in m.content if p.media is not None]
@@ -123,7 +129,9 @@ class Rows(Dataset[list[Row | Lost]]):
         tags = {key: ("video",) if one.clip else ("image",) * len(one.images) for key, one in seen.items()}
         shown = tuple(part for key in used for part in _apart(seen[key]))
         if len({part.clip is None for part in shown}) > 1:
-            raise DataError("shows a picture beside a clip, which no video input takes", where=f"sample {sample.id}")
+            raise DataError(
+                "shows a picture beside a clip, which cannot be trained on", where=f"sample {sample.id}"
+            )
         written = self._writer.write(sample, tags)
         label = asked_level(sample)
         teacher = self._of_teacher(sample, label) if self._teacher is not None else None

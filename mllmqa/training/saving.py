@@ -133,14 +133,16 @@ def adapter_tensors(
 
 def trained_in_full(model: nn.Module) -> list[str]:
     """Name the trained parameters that are no adapter's, and the stored buffers beside them, as in the base."""
-    found = []
     stored = model.state_dict().keys()
+    found: list[str] = []
+    seen: set[int] = set()
     for path, module in model.named_modules():
-        own = [f"{path}.{name}" for name, p in module.named_parameters(recurse=False) if p.requires_grad]
-        own = [name for name in own if not is_lora(name)]
+        own = {f"{path}.{n}": p for n, p in module.named_parameters(recurse=False) if p.requires_grad}
+        own = {name: p for name, p in own.items() if not is_lora(name) and id(p) not in seen}  # tied ones once
+        seen |= {id(p) for p in own.values()}
         buffers = [f"{path}.{name}" for name, _ in module.named_buffers(recurse=False)] if own else []
         found += [base_name(name) for name in (*own, *buffers) if name in stored]
-    return list(dict.fromkeys(found))
+    return found
 
 
 def _move(part: Path, folder: Path) -> None:

@@ -9,9 +9,13 @@ import numpy as np
 
 from mllmqa import media
 from mllmqa.data.sample import Medium
-from mllmqa.errors import MediaFormatError, UsageError
+from mllmqa.errors import MediaFormatError, MediaLimitError, UsageError
 from mllmqa.models.base import Clip, ImageHWC
 from mllmqa.models.presets import Preset
+from mllmqa.prepare import CHUNK_BYTES, MAX_VIEW_BYTES
+
+CUTTING = frozenset({"tiles", "square-tiles"})
+"""Kinds of views that give several pictures of one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,14 @@ class Look:
                 )
         return cls(of_pictures, of_frames, media.parse_rule(frames or preset.video.frames), native)
 
+    def check_clips(self) -> None:
+        """Raise a UsageError where clips cannot be shown: a video input takes whole frames only."""
+        if self.native and self.video_view.kind in CUTTING:
+            raise UsageError(
+                f"the view {self.video_view.name} cuts frames into parts, which a video input cannot take",
+                hint="choose another with `view`",
+            )
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -77,29 +89,46 @@ def show(medium: Medium, path: Path, look: Look, chance: np.random.Generator) ->
 
     Raises:
         MediaError: It cannot be used.
+        UsageError: See :meth:`Look.check_clips`.
     """
     opened = media.open_media(path, name=str(path))
     if opened.info.kind != medium.kind:
         raise MediaFormatError(
-            f"its content is of the kind {opened.info.kind} ({opened.info.format})", where=path, expected=medium.kind
+            f"its content is of the kind {opened.info.kind} ({opened.info.format})",
+            where=path,
+            expected=medium.kind,
         )
     if medium.kind == "image":
         shown = media.decode_frames(opened, background=look.view.pad_color)
         return Shown(tuple(look.view(shown.frames_THWC[0], chance)))
+    look.check_clips()
     index = _within(media.video_index(opened), medium, path)
-    times = look.rule.times(index, chance)
-    frames = media.decode_frames(opened, times, background=look.video_view.pad_color)
-    views = [tuple(look.video_view(frame, chance)) for frame in frames.frames_THWC]
-    images = tuple(image for view in views for image in view)
-    if not look.native:
-        return Shown(images)
-    if len(images) != len(views):
-        raise UsageError(f"the view {look.video_view.name} cuts frames into parts, which a video input cannot take")
-    return Shown(images, Clip(frames.timestamps_s, index.duration_s))
+    views, times = _frames(opened, look.rule.times(index, chance), look, chance)
+    return Shown(tuple(views), Clip(tuple(times), index.duration_s) if look.native else None)
+
+
+def _frames(
+    opened: media.OpenMedia, wanted: tuple[float, ...], look: Look, chance: np.random.Generator
+) -> tuple[list[ImageHWC], list[float]]:
+    """Decode some frames at a time and keep only what is seen of them, as scoring does."""
+    views: list[ImageHWC] = []
+    times: list[float] = []
+    step = max(1, CHUNK_BYTES // (3 * opened.info.width * opened.info.height))
+    for start in range(0, len(wanted), step):
+        frames = media.decode_frames(opened, wanted[start : start + step], background=look.video_view.pad_color)
+        views += [image.copy() for frame in frames.frames_THWC for image in look.video_view(frame, chance)]
+        times += frames.timestamps_s
+        if sum(image.nbytes for image in views) > MAX_VIEW_BYTES:
+            raise MediaLimitError(
+                f"the frame rule {look.rule.name} takes {len(wanted)} frames, too many for {look.video_view.name}",
+                where=opened.info.name, expected=f"views of at most {MAX_VIEW_BYTES >> 20} MiB in total",
+                hint="use a rule with fewer frames, e.g. frames=uniform:32",
+            )  # fmt: skip
+    return views, times
 
 
 def _within(index: media.VideoIndex, medium: Medium, path: Path) -> media.VideoIndex:
-    """Keep the frames of the part that is meant."""
+    """Keep the frames of the part that is meant; it ends where the part ends. Times stay those of the file."""
     if medium.span_s is None:
         return index
     start_s, end_s = medium.span_s
@@ -110,5 +139,6 @@ def _within(index: media.VideoIndex, medium: Medium, path: Path) -> media.VideoI
         index,
         timestamps_s=index.timestamps_s[inside],
         keyframes=index.keyframes[inside],
+        duration_s=min(index.duration_s, end_s),
         pts=None if index.pts is None else index.pts[inside],
     )

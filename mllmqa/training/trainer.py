@@ -64,6 +64,11 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
             processing_class=opened.processor,
             compute_metrics=lambda seen: agreement(seen.predictions, parts.sources),
         )
+        if parts.stage.deepspeed is not None and not self.is_deepspeed_enabled:
+            raise TrainingError(
+                "accelerate has left DeepSpeed out", where=parts.stage.name, expected=parts.stage.deepspeed,
+                hint="unset ACCELERATE_USE_CPU and start it by `mllmqa train`",
+            )  # fmt: skip
         self.remove_callback(PrinterCallback)
         self.add_callback(Journal(Path(arguments.output_dir)))
         self.parts, self.opened = parts, opened
@@ -82,17 +87,19 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW over the stage's groups, each with its own learning rate."""
-        if self.optimizer is None:
+        made: torch.optim.Optimizer | None = getattr(self, "optimizer", None)
+        if made is None:
             how = self.parts.stage.optimizer
             groups = parameter_groups(self.model if model is None else model, self.parts.stage)
             shared: dict[str, Any] = {"lr": how.rate, "betas": how.betas, "eps": how.epsilon}
             if how.name == "adamw-8bit":
                 import bitsandbytes as bnb
 
-                self.optimizer = bnb.optim.AdamW8bit(groups, **shared)
+                made = bnb.optim.AdamW8bit(groups, **shared)
             else:
-                self.optimizer = torch.optim.AdamW(groups, **shared)
-        return self.optimizer
+                made = torch.optim.AdamW(groups, **shared)
+        self.optimizer = made
+        return made
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """What the answer loss of a whole step is divided by, over all its batches and processes."""
@@ -126,18 +133,17 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
 
     def _report_lost(self, lost: list[Lost]) -> None:
         """Write down what could not be used; too much of it stops the run."""
-        if not lost:
-            return
         self._lost += len(lost)
-        self._out.mkdir(parents=True, exist_ok=True)
-        with (self._out / f"lost-{self.args.process_index}.jsonl").open("a", encoding="utf-8") as file:
-            for one in lost:
-                file.write(json.dumps({"step": self.state.global_step + 1, **asdict(one)}) + "\n")
-        if self._seen >= LEAST_SEEN and self._lost > MAX_LOST * self._seen:
+        place = self._out / f"lost-{self.args.process_index}.jsonl"
+        if lost:
+            self._out.mkdir(parents=True, exist_ok=True)
+            with place.open("a", encoding="utf-8") as file:
+                for one in lost:
+                    file.write(json.dumps({"step": self.state.global_step + 1, **asdict(one)}) + "\n")
+        if self._seen >= min(LEAST_SEEN, len(self.parts.rows)) and self._lost > MAX_LOST * self._seen:
             raise TrainingError(
-                f"{self._lost} of {self._seen} samples could not be used; the last: {lost[-1].message}",
-                where=file.name, expected=f"at most {MAX_LOST:.0%}",
-                hint="see what is wrong with `mllmqa data check --open`",
+                f"{self._lost} of {self._seen} samples could not be used", where=place,
+                expected=f"at most {MAX_LOST:.0%}", hint="see what is wrong with `mllmqa data check --open`",
             )  # fmt: skip
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -169,7 +175,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed 
     # ------------------------------------------------------------------ checkpoints
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """T1 of the facts: the stock method matches no key of LLaVA-type models and goes on with initial weights."""
+        """T1 of the facts: the stock method matches no key of LLaVA-type models and keeps the first weights."""
         load_checkpoint(self.model if model is None else model, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
@@ -249,7 +255,9 @@ def is_complete(checkpoint: Path) -> bool:
     if not marker.is_file():
         return False
     files: dict[str, int] = json.loads(marker.read_text(encoding="utf-8"))
-    return all((checkpoint / name).is_file() and (checkpoint / name).stat().st_size == n for name, n in files.items())
+    return all(
+        (checkpoint / name).is_file() and (checkpoint / name).stat().st_size == n for name, n in files.items()
+    )
 
 
 def arguments_of(stage: Stage, out: Path, *, cpu: bool, workers: int, deepspeed: Path | None) -> TrainingArguments:
@@ -288,6 +296,7 @@ def arguments_of(stage: Stage, out: Path, *, cpu: bool, workers: int, deepspeed:
         logging_first_step=True,
         disable_tqdm=True,
         report_to=list(stage.report_to) or "none",
+        use_cache=True,  # else it is turned off in the configuration, and saved so
         seed=stage.seed,
         data_seed=stage.seed,
         deepspeed=None if deepspeed is None else str(deepspeed),

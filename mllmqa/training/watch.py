@@ -54,15 +54,19 @@ class Watch:
             self._usual.append(total)
 
     def _stop(self, what: str, step: int, numbers: dict[str, float], batch: dict[str, Any]) -> TrainingError:
-        """Write ``bad_batch.json`` (what it was) and ``bad_batch.pt`` (its tensors)."""
+        """Write ``bad_batch.json`` (what it was) and ``bad_batch.pt`` (its tensors); others than the first process
+        put their number in the name."""
         import torch
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        number = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        name = f"bad_batch-{number}" if number else "bad_batch"
         about = {"step": step, "losses": {k: repr(v) for k, v in numbers.items()}, "samples": batch["ids"]}
-        place = self._folder / "bad_batch.json"
+        place = self._folder / f"{name}.json"
         write_whole(place, json.dumps(about, indent=1) + "\n")
         tensors = {**batch["inputs"], "labels": batch["labels"]}
-        torch.save(tensors, self._folder / "bad_batch.pt")
+        on_cpu = {key: value.cpu() for key, value in tensors.items() if isinstance(value, torch.Tensor)}
+        torch.save(on_cpu, self._folder / f"{name}.pt")
         return TrainingError(
             what, where=f"step {step}", expected="a finite loss that falls",
             hint=f"the batch is in {place}; lower optimizer.rate, or mend these samples",

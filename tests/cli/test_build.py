@@ -149,6 +149,7 @@ USAGE = [
     ("depictqa --src in --out in/out --n 1", "in/out: lies in a source of photos"),
     ("depictqa --src in --out out --n 1 --part all", "part 'all'; expected train | val | test"),
     ("depictqa --src in --out out --n 1 --format x", "no format is called x; expected llava"),
+    ("coinstruct --src in --out out --n 1 --format depictqa", "depictqa has 2 slots for media, and samples of"),
     ("qalign --src t/scores.csv --out out", "t/scores.csv: a table of one's own needs --columns, --direction"),
     ("qalign --src t/scores.csv --out out --columns path=file,score=mos", "--columns needs --direction and"),
     ("qalign --src t/scores.csv --out out --direction mos", "--direction and --range belong to --columns"),
@@ -187,3 +188,31 @@ def test_a_run_without_fruit_is_one_line(run: Run, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith("mllmqa: 200 items in a row gave no sample, the last: ")
     assert "photo 00.png: a picture of 40×40 px cannot be shrunk" in done.err
+
+
+def test_a_format_that_fails_leaves_the_set_and_says_how_to_go_on(run: Run, tmp_path: Path) -> None:
+    three = (
+        "from mllmqa.data.build import Recipe, draw\n\n\ndef item(made):\n    chance = made.chance('plan')\n"
+        "    return made.questions(1, ('best_of',), draw.ladder(made.photo(chance), 3, chance))\n\n\n"
+        "RECIPE = Recipe('Three', item, ('photos',), options={'short_px': 48})\n"
+    )
+    out = tmp_path / "out"
+    command = ("build", recipe(tmp_path, three), "--src", f"photos={photos(tmp_path / 'in', 2)}", "--out", out)
+    done = run(*command, "--n", 2, "--format", "depictqa")
+    assert (done.code, done.out) == (2, f"{out / 'samples.jsonl'}\n")
+    assert f"{out / 'samples.jsonl'} is complete; for another format repeat the command with --resume" in done.err
+    assert len(samples(out)) == 2 and not list(out.glob("*.partial"))
+    again = run(*command, "--n", 2, "--resume", "--format", "llava")
+    assert again.code == 0 and len(json.loads((out / "llava.json").read_text(encoding="utf-8"))) == 2
+
+
+def test_rows_without_a_path_are_counted_where_labels_are_enough(run: Run, tmp_path: Path) -> None:
+    root = biq(tmp_path / "b")
+    (file,) = (one for one in sorted(root.rglob("*.csv")) if "rain" in one.name)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    name = lines[1].split(",")[0]
+    lines[1] = lines[1].replace(name, "", 1)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = run("build", "qalign", "--src", f"biq2021={root}", "--out", tmp_path / "out", "--labels-only")
+    assert done.code == 1 and len(samples(tmp_path / "out")) == 11
+    assert f"mllmqa: wrong: 1 × no-path, first {file}, line 2: field " in done.err

@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mllmqa.cli.app import app
+from mllmqa.data.formats import FORMATS, export_file
 from tests.conftest import photo_pixels
 from tests.data.test_text_check import asked, said
 
@@ -77,9 +78,6 @@ def test_media_are_opened_where_it_is_asked_for(folder: Path) -> None:
     assert opened.exit_code == 1 and "a readable image" in opened.stdout
     both = RUN.invoke(app, ["data", "check", path, "--open", "--labels-only"])
     assert "contradict each other" in str(both.exception)
-    assert "belongs to a file of samples" in str(
-        RUN.invoke(app, ["data", "check", str(folder), "--open"]).exception
-    )
 
 
 def test_a_name_longer_than_files_have_is_one_problem_and_the_rest_goes_on(folder: Path) -> None:
@@ -87,3 +85,28 @@ def test_a_name_longer_than_files_have_is_one_problem_and_the_rest_goes_on(folde
     wrong = said(asked("b"), "The quality of the image is bad.").to_json()
     result = RUN.invoke(app, ["data", "check", write(folder, long, wrong)])
     assert "line 1: field media.0.path" in result.stdout and "line 2" in result.stdout
+
+
+def test_parquet_is_checked_as_its_lines_are(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    export_file([asked("a"), asked("b")], FORMATS["parquet"], folder / "s.parquet")
+    lines = RUN.invoke(app, ["data", "check", write(folder, asked("a").to_json(), asked("b").to_json())])
+    rows = RUN.invoke(app, ["data", "check", str(folder / "s.parquet"), "--open"])
+    assert (rows.exit_code, rows.stdout) == (lines.exit_code, lines.stdout) == (0, lines.stdout)
+    (folder / "A.png").unlink()
+    gone = RUN.invoke(app, ["data", "check", str(folder / "s.parquet")])
+    assert gone.exit_code == 1 and "s.parquet, record 2: field media.0.path is no file" in gone.stdout
+    named = RUN.invoke(app, ["data", "check", str(folder / "s.parquet"), "--name", "koniq10k"])
+    assert "says itself what it holds" in str(named.exception)
+
+
+def test_media_of_tables_are_opened_too(folder: Path) -> None:
+    (folder / "cut.png").write_bytes((folder / "A.png").read_bytes()[:200])
+    (folder / "t.csv").write_text("file,mos\nA.png,3\ncut.png,4\n")
+    stated = ["--columns", "path=file,score=mos", "--direction", "mos", "--range", "1:5"]
+    assert RUN.invoke(app, ["data", "check", str(folder / "t.csv"), *stated]).exit_code == 0
+    opened = RUN.invoke(app, ["data", "check", str(folder / "t.csv"), *stated, "--open"])
+    assert opened.exit_code == 1
+    assert "2 of 2 there; 0 without label; 1 can be read" in opened.stdout and "unreadable-media" in opened.stdout
+    both = RUN.invoke(app, ["data", "check", str(folder / "t.csv"), *stated, "--open", "--labels-only"])
+    assert "contradict each other" in str(both.exception)

@@ -100,7 +100,25 @@ def test_usage_errors(run: Run, file: Path, arguments: list[str], message: str) 
     assert ran.out == ""
 
 
-def test_a_picture_is_no_file_of_samples(run: Run, file: Path) -> None:
-    ran = run("data", "show", file.parent / "A.png")
-    assert ran.code == 1
-    assert "no valid samples" in ran.err
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("A.png", None, "holds no sample; line 1: the record is not UTF-8"),
+        ("labels.csv", b"file,mos\na.png,3\n", "holds no sample; line 1: the record is not JSON"),
+        ("llava.json", b'[\n{"id": 1}\n]\n', "holds no sample; line 1: the record is not JSON"),
+        ("empty.jsonl", b"", "an empty file; expected at least one sample"),
+        ("blank.jsonl", b"\n \n", "an empty file; expected at least one sample"),
+        ("empty.parquet", b"", "is not a Parquet file"),
+        (".", None, "cannot be read: Is a directory"),
+    ],
+)
+def test_what_is_no_file_of_samples_is_one_line(
+    run: Run, file: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = file.parent / name
+    if content is not None:
+        path.write_bytes(content)
+    ran = run("data", "show", path, "--out", "page.html")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"mllmqa: {path}: {message}")
+    assert not Path("page.html").exists()

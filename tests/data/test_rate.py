@@ -98,8 +98,33 @@ def test_media_are_looked_for(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     rows = [{"file": name, "mos": 3} for name in ("a.png", "b.png", "c", "none.png", "")]
     found, findings = rated(tmp_path, rows, media_wanted=True)
-    assert [one.path.is_file() for one in found] == [True, True, True, False, False]
-    assert kinds(findings) == {"missing-media": 2, "elsewhere": 1, "no-extension": 1}
+    assert [one.path.is_file() for one in found] == [True, True, True, False]
+    assert kinds(findings) == {"missing-media": 1, "no-path": 1, "elsewhere": 1, "no-extension": 1}
+
+
+@pytest.mark.parametrize("media_wanted", [True, False])
+def test_rows_without_a_path_are_left_out_counted_and_named(tmp_path: Path, media_wanted: bool) -> None:
+    (tmp_path / "a.png").touch()
+    rows = [{"file": name, "mos": 3} for name in ("", "a.png", None, " ")]
+    found, findings = rated(tmp_path, rows, media_wanted=media_wanted)
+    assert [one.name for one in found] == ["a.png"]
+    assert kinds(findings) == {"no-path": 3}
+    (one,) = findings
+    assert "field file is empty; expected the path of a media file" in one.examples[0]
+
+
+@pytest.mark.parametrize("text", ["1_0", "1_0.5", "1e1_0", "_1"])
+def test_numbers_have_no_underscores(tmp_path: Path, text: str) -> None:
+    found, findings = rated(tmp_path, [{"file": "a.png", "mos": text}])
+    assert (found, kinds(findings)) == ([], {"not-a-number": 1})
+    assert f"field mos is '{text}'; expected a number" in next(iter(findings)).examples[0]
+
+
+@pytest.mark.parametrize(("text", "kind"), [("9" * 400, "not-a-number"), ("1" + "0" * 300, "off-scale")])
+def test_endless_numbers_are_shortened(tmp_path: Path, text: str, kind: str) -> None:
+    _, findings = rated(tmp_path, [{"file": "a.png", "mos": text}])
+    (one,) = findings
+    assert one.kind == kind and text[:20] in one.examples[0] and text[:100] not in one.examples[0]
 
 
 def test_numbers_as_names(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_deviations_need_not_be_there_and_paths_may_be_absolute(root: Path) -> N
         ("file,mos,sd\na.png,3,-0.1\n", "line 2: field sd is '-0.1'"),
         ("file,mos,sd\na.png,3,4.5\n", "line 2: field sd is '4.5'"),
         ("file,mos,sd\nc.png,3,0.1\n", "line 2: field file: no file 'c.png'"),
-        ("file,mos,sd\n,3,0.1\n", "line 2: field file: no file ''"),
+        ("file,mos,sd\n,3,0.1\n", "line 2: field file is empty; expected the path of a media file"),
         ("file,mos,sd\na.png,3,1\nb.png,3,1\na.png,4,1\n", "line 4: field file: 'a.png' is also in line 2"),
         ("file,score,sd\na.png,3,1\n", "line 1: 0 columns are named 'mos'; expected one of file, score, sd"),
         ("file,mos,mos,sd\na.png,3,3,1\n", "line 1: 2 columns are named 'mos'"),
@@ -93,3 +93,9 @@ def test_direction_and_range_are_parsed() -> None:
     for limits in ("", "5", "5:1", "1:1", "1:x", ":", "nan:5", "0:inf", "1-5", "1:2:3"):
         with pytest.raises(UsageError, match="LOW:HIGH"):
             RatingScale.parse("mos", limits)
+
+
+@pytest.mark.parametrize("limits", ["1_0:50", "1:1_00"])
+def test_a_range_has_no_underscores(limits: str) -> None:
+    with pytest.raises(UsageError, match="LOW:HIGH"):
+        RatingScale.parse("mos", limits)

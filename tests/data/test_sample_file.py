@@ -187,4 +187,4 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
         return high
 
     peak(50)
-    assert peak(4000) < peak(400) + 200_000
+    assert peak(4000) < peak(400) + 400_000  # pydantic keeps short strings, up to 16384 of them

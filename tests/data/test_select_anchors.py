@@ -171,3 +171,16 @@ def test_unknown_rules_are_named(data: Path, tmp_path: Path) -> None:
         select_set(data, COLUMNS, MOS, tmp_path / "out", rule="best"),
     ):
         pass
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp"])
+def test_the_same_picture_twice_is_refused(tmp_path: Path, ending: str) -> None:
+    for k in range(2):
+        Image.fromarray(photo_pixels(40, 32, seed=k)).save(tmp_path / f"{k}.png")
+    Image.fromarray(photo_pixels(40, 32, seed=0)).save(tmp_path / f"again.{ending}")  # other bytes, other name
+    path = tmp_path / "r.csv"
+    path.write_text(f"file,mos,sd\n0.png,1,0.5\n1.png,3,0.5\nagain.{ending},5,0.5\n")
+    same = rf"line 4: 'again\.{ending}' is the same picture as '0\.png', which is an anchor already"
+    with pytest.raises(DataError, match=same), select_set(path, COLUMNS, MOS, tmp_path / "anchors", n=3):
+        pass
+    assert not (tmp_path / "anchors").exists()

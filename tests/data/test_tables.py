@@ -172,3 +172,23 @@ def test_an_integer_of_thousands_of_digits_is_one_line(name: str, tmp_path: Path
     with pytest.raises(DataError, match=name) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"mos": 2}\n{"mos": 1, "mos": 4}\n',
+            "line 2: field mos is there twice; expected each key once",
+        ),
+        ("a.jsonl", '{"mos": {"a": 1, "a": 2}}\n', r"line 1: field mos\.a is there twice"),
+        ("a.json", '[{"mos": 2}, {"mos": 1, "mos": 4}]', "record 1: field mos is there twice"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        read(path)
+    assert caught.value.where is not None and caught.value.where.startswith(str(path))

@@ -25,6 +25,10 @@ ROWS = """
 """
 
 
+NARROW = ROWS.replace('<c r="AB5" t="b"><v>1</v></c>', '<c r="AB5" t="str"><v> </v></c>')
+"""No cell right of the header, but a blank one."""
+
+
 def workbook(path: Path, rows: str = ROWS, *, target: str = "worksheets/sheet7.xml", leave_out: str = "") -> Path:
     shared = "".join(f"<si>{s if s.startswith('<') else f'<t>{s}</t>'}</si>" for s in STRINGS)
     sheets = '<sheet name="first" sheetId="3" r:id="rId9"/><sheet name="second" sheetId="1" r:id="rId1"/>'
@@ -59,7 +63,7 @@ def test_the_first_sheet_is_read(tmp_path: Path, target: str) -> None:
 
 
 def test_as_a_table(tmp_path: Path) -> None:
-    path = workbook(tmp_path / "a.xlsx")
+    path = workbook(tmp_path / "a.xlsx", NARROW)
     with open_table(path, TableForm()) as table:
         assert table.columns == ["Image name", "", "MOS"]
         lines = list(table.lines)
@@ -70,8 +74,16 @@ def test_as_a_table(tmp_path: Path) -> None:
 def test_as_ratings(tmp_path: Path) -> None:
     for name in ("00001.jpg", "00002.jpg", "1600"):
         (tmp_path / name).touch()
-    rows = read_ratings(workbook(tmp_path / "a.xlsx"), Columns("Image name", "MOS"), RatingScale("mos", 0, 100))
+    path = workbook(tmp_path / "a.xlsx", NARROW)
+    rows = read_ratings(path, Columns("Image name", "MOS"), RatingScale("mos", 0, 100))
     assert [(row.name, row.score) for row in rows] == [("00001.jpg", 48.86), ("00002.jpg", 62), ("1600", 12.5)]
+
+
+def test_rows_wider_than_the_header_are_refused(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx")
+    wide = r"a\.xlsx, row 5: 28 cells; expected 3: Image name, , MOS"
+    with open_table(path, TableForm()) as table, pytest.raises(DataError, match=wide):
+        list(table.lines)
 
 
 @pytest.mark.parametrize("missing", ["xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet7.xml"])

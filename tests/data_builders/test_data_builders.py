@@ -119,3 +119,22 @@ def test_an_unknown_stage_is_named(here: Path, tmp_path: Path) -> None:
     sources = open_sources([Source("photos", here / "photos")])
     with pytest.raises(UsageError, match=r"stage=4; expected 1, 2 or 3"):
         build(Order("vqa2", sources, tmp_path, 2, 0, {**load_recipe("vqa2").recipe.options, "stage": 4}))
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (["stage=1"], ("photos", "clips")),
+        (["stage=1", "clips=0"], ("photos",)),
+        (["stage=1", "clips=1"], ("clips",)),
+        (["stage=2"], ("rated",)),
+        (["stage=3"], ("clips",)),
+    ],
+)
+def test_vqa2_needs_what_its_stage_and_share_of_clips_use(options: list[str], needed: tuple[str, ...]) -> None:
+    recipe = load_recipe("vqa2").recipe
+    assert recipe.needed(recipe.settings(options)) == needed
+
+
+def test_coinstruct_states_how_many_pictures_it_shows() -> None:
+    assert load_recipe("coinstruct").recipe.most == 4

@@ -210,3 +210,17 @@ def test_cues_that_point_behind_the_wanted_frame_cost_time_but_no_frame(tmp_path
             data[start : start + size] = last.to_bytes(size, "big")
     path.write_bytes(bytes(data))
     assert [number_of(f) for f in pictures(open_media(path), [3, 25, 34, 47])] == [3, 25, 34, 47]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_an_old_encoder_wrote_is_right_after_a_seek(threads: int) -> None:
+    """x264 before build 151 wrote 4:4:4 in its own way; FFmpeg knows by its name, which is in the first frame only.
+
+    The clip is imageio's cockatoo.mp4 (CC0). Without its first frame all is green after a seek, in another pattern
+    each time with two threads.
+    """
+    media = open_media(Path(__file__).parents[1] / "fixtures" / "media" / "cockatoo.mp4")
+    whole = pictures(media, range(100, 154), threads)  # key frames are 0, 76 and 145
+    every = list(decode_with_pyav(media, range(154), background=MEAN_COLOR, threads=1))[100:]
+    assert np.array_equal(whole, np.stack([frame for _, frame in every]))
+    assert np.array_equal(pictures(media, range(150, 154), threads), whole[50:])

@@ -14,10 +14,13 @@ from mllmqa.errors import InferenceError, ModelLoadError, UnknownNameError
 from mllmqa.media import parse_view
 from mllmqa.models.base import Clip, ModelInfo, Request
 from mllmqa.models.hf import HFBackend
+from mllmqa.models.load import load_backend
 from mllmqa.models.presets import presets
+from mllmqa.models.resolve import resolve
+from mllmqa.models.save import save_whole
 from mllmqa.models.vqa2_motion import has_motion, load_motion
 from mllmqa.models.vqa2_motion.modeling import MotionFeatures, Vqa2Config, Vqa2ForConditionalGeneration
-from mllmqa.models.vqa2_motion.processing import chat_template, key_frames, motion_frames
+from mllmqa.models.vqa2_motion.processing import Vqa2Processor, chat_template, key_frames, motion_frames
 from mllmqa.models.vqa2_motion.slowfast import SlowFast
 from mllmqa.prompts import load, render
 from tests.conftest import photo_pixels
@@ -375,3 +378,39 @@ def test_loading_is_strict(key: str, shape: Any, message: str, published: Publis
 def test_only_onevision_has_a_motion_branch(tmp_path: Path) -> None:
     with pytest.raises(ModelLoadError, match="the family llava"):
         load_motion(make("llava", tmp_path / "m").folder, torch.float32)
+
+
+# ---------------------------------------------------------------------------------- saved by us
+
+
+@pytest.fixture
+def saved(loaded: tuple[Any, Any], tmp_path: Path) -> Path:
+    save_whole(*loaded, presets()["vqa2-ugc-scorer"], tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_saved_it_is_loaded_by_its_folder(loaded: tuple[Any, Any], saved: Path) -> None:
+    model, processor = loaded
+    backend = load_backend(resolve(str(saved)), device="cpu")
+    assert backend.preset.name == "vqa2-ugc-scorer"
+    asked, again = inputs(processor, video(9)), inputs(backend.processor, video(9))
+    assert asked.keys() == again.keys()
+    assert all(torch.equal(asked[name], again[name]) for name in asked)
+    with torch.no_grad():
+        assert torch.equal(model(**asked).logits, backend.model(**again).logits)
+
+
+def test_a_saved_processor_keeps_its_settings(loaded: tuple[Any, Any], saved: Path) -> None:
+    processor = loaded[1]
+    processor.repeat_motion = True
+    processor.save_pretrained(saved)
+    again = Vqa2Processor.from_pretrained(str(saved))
+    for name in ("tokens_per_frame", "layout", "repeat_motion", "chat_template"):
+        assert getattr(again, name) == getattr(processor, name)
+
+
+@pytest.mark.parametrize("content", ["{", '{"tokens_per_frame": 4, "colour": 1}', '{"layout": "assistant"}'])
+def test_malformed_settings_of_a_processor(content: str, saved: Path) -> None:
+    (saved / "vqa2_processor.json").write_text(content)
+    with pytest.raises(ModelLoadError, match=r"vqa2_processor\.json: malformed"):
+        load_backend(resolve(str(saved)), device="cpu")

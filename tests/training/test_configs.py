@@ -15,6 +15,7 @@ from mllmqa.models.presets import presets
 from mllmqa.models.resolve import resolve
 from mllmqa.training import stages
 from mllmqa.training.launch import deepspeed_file
+from mllmqa.training.stage import Lora, Losses, Mix, Optimizer, Stage
 from mllmqa.training.templates import load_template
 
 FOLDER = resources.folder("train") / "configs"
@@ -136,3 +137,13 @@ def test_deqas_weights_add_up_to_the_published_total() -> None:
 def test_the_stages_of_vqa2_follow_one_another() -> None:
     chain = [stages.read(name).model for name in ("vqa2-1b", "vqa2-2", "vqa2-3")]
     assert chain == ["runs/vqa2-1a/model", "runs/vqa2-1b/model", "runs/vqa2-2/model"]
+
+
+def test_the_documentation_tells_every_stage_and_field() -> None:
+    path = Path(__file__).parents[2] / "docs" / "training.md"
+    text = path.read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w-]+)`", text))
+    assert {one for one in PUBLISHED if not one.startswith("vqa2-")} <= told
+    assert Stage.model_fields.keys() <= told
+    inner = {*Lora.model_fields, *Losses.model_fields, *Optimizer.model_fields, *Mix.model_fields}
+    assert inner <= told

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from mllmqa.errors import MissingExtraError, UnknownNameError, UsageError
 from mllmqa.training import launch
 from mllmqa.training.agent import exit_code
 from mllmqa.training.launch import Command, How, command, start
+from mllmqa.training.run_folder import prepare_folder
 from mllmqa.training.stage import Stage
+from tests import tiny_models
+from tests.training.runs_made import level_file, stage_of
 
 ROOT = Path(__file__).parents[2]
 WORKER = """
@@ -141,6 +145,8 @@ def test_deepspeed_in_one_process_gets_a_group_of_one(tmp_path: Path, monkeypatc
     assert {given.environment[key] for key in ("RANK", "LOCAL_RANK")} == {"0"}
     assert given.environment["WORLD_SIZE"] == "1" and int(given.environment["MASTER_PORT"]) > 0
     assert given.environment["DS_ACCELERATOR"] == "cpu"
+    # With this variable accelerate leaves DeepSpeed out and runs plain data parallel, without a word.
+    assert "ACCELERATE_USE_CPU" not in given.environment
     several = command(stage, tmp_path / "s.yaml", tmp_path, How(processes=2, cpu=True))
     assert "RANK" not in several.environment and several.environment["DS_ACCELERATOR"] == "cpu"
 
@@ -222,3 +228,21 @@ def test_killing_the_command_leaves_no_orphans(tmp_path: Path) -> None:
     host.kill()
     host.wait()
     until(lambda: not any(map(lives, workers)), "both workers end")
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra deepspeed")
+@pytest.mark.parametrize("processes", [1, 2])
+def test_deepspeed_is_really_used(processes: int, tmp_path: Path) -> None:
+    """By shards of the optimiser's states, one for each process: accelerate can leave DeepSpeed out silently."""
+    model = tiny_models.build("llava", tmp_path / "llava", width=64)
+    data = level_file(tmp_path / "set", 8)
+    stage = stage_of(
+        model=str(model), data=[{"samples": str(data)}], deepspeed="zero3", precision="fp32", save_every=1,
+        report_to="none", max_tokens=4096, batch=4 // processes, keep=1,
+    )  # fmt: skip
+    out = tmp_path / "run"
+    file = prepare_folder(stage, out, processes=processes, resume=False)
+    given = command(stage, file, out, How(processes=processes, cpu=True))
+    assert start(Command(given.arguments, {**given.environment, "PYTHONPATH": str(ROOT)}, processes)) == 0
+    assert len(list(out.glob("checkpoint-2/global_step2/zero_pp_rank_*_optim_states.pt"))) == processes
+    assert (out / "model" / "config.json").is_file()

@@ -92,7 +92,7 @@ class Item:
         path = _drawn(self.sources.clips, chance, "clips")
         duration = self.folder.duration_s(path)
         if duration < seconds:
-            raise DataError(f"lasts {duration:.2f} s", where=printed(path), expected=f"at least {seconds:g} s")
+            raise DataError(f"lasts {duration:.4g} s", where=printed(path), expected=f"at least {seconds:g} s")
         start = float(chance.uniform(0, duration - seconds))
         short_px = self.number_of("short_px")
         clip = video_distortions.read_clip(path, short_side=short_px, span_s=(start, start + seconds))

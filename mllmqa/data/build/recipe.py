@@ -43,6 +43,7 @@ class Recipe:
         uses: Sources that are used where they are there.
         options: Names and defaults of what a user can set with ``key=value``; the type is that of the default.
         rated_once: One item for each rated medium: a pass over all of them is the whole set. Likewise.
+        most: How many media a sample may show beside a reference; None: not stated.
     """
 
     summary: str
@@ -51,6 +52,7 @@ class Recipe:
     uses: tuple[Kind, ...] = ()
     options: Mapping[str, Value] = field(default_factory=dict)
     rated_once: bool | Callable[[Options], bool] = False
+    most: int | None = None
 
     def needed(self, options: Options) -> tuple[Kind, ...]:
         """Return the sources that are needed with these options."""

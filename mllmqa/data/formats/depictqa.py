@@ -193,5 +193,6 @@ def _read_side(side: str, fields: Row, names: Sequence[str], context: Context) -
 
 _KEYS = "id image task_type conversations query answer distortions_A distortions_B A_better_B"
 DEPICTQA = Format(
-    "depictqa", "DepictQA", "array", row, parse, frozenset([*_KEYS.split(), *SLOTS.values(), *_ONE, *_SEVERAL])
-)
+    "depictqa", "DepictQA", "array", row, parse, frozenset([*_KEYS.split(), *SLOTS.values(), *_ONE, *_SEVERAL]),
+    slots=2, videos=False,
+)  # fmt: skip

@@ -45,6 +45,8 @@ class Format:
         row: Sample → row. Raises DataError where the format cannot express the sample at all.
         parse: Row → sample. Raises DataError naming place, field, found, expected.
         keys: What ``parse`` reads; other keys of a row are counted as unread.
+        slots: How many media it can name beside a reference; None: any number.
+        videos: Whether it can name clips.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Format:
     row: Callable[[Sample], Row]
     parse: Callable[[Row, Context], Sample]
     keys: frozenset[str]
+    slots: int | None = None
+    videos: bool = True
 
 
 def validated(data: Mapping[str, Any], context: Context) -> Sample:

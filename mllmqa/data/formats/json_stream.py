@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mllmqa.data.repeated_keys import EXPECTED, RepeatedKeys
 from mllmqa.data.sample_file import encoding_flaw, numbered_lines
 from mllmqa.errors import DataError
 
@@ -21,24 +22,32 @@ def json_records(path: Path) -> Iterator[Any]:
     """Yield the records of a file: the elements of its array, or its lines.
 
     Raises:
-        DataError: It cannot be read, is not UTF-8, or not JSON; names the line.
+        DataError: It cannot be read, is not UTF-8, not JSON, or a key is there twice; names the line.
     """
+    watch = RepeatedKeys()
     first = next(numbered_lines(path), None)
     if first is None:
         raise DataError("an empty file", where=path, expected="records")
     if first[1].lstrip().startswith(b"["):
-        yield from _array(path)
+        yield from _array(path, watch)
         return
     for number, line in numbered_lines(path):
         where = f"{path}, line {number}"
         if flaw := encoding_flaw(line):
             raise flaw.error(where)
         try:
-            yield json.loads(line)
+            record = json.loads(line, object_pairs_hook=watch)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"is not JSON ({error.msg})", where=where, expected="one JSON object per line"
             ) from error
+        if places := watch.places(record):
+            raise DataError(_twice(places), where=where, expected=EXPECTED)
+        yield record
+
+
+def _twice(places: list[str]) -> str:
+    return f"field {places[0]} is there twice"
 
 
 class _Reader:
@@ -81,14 +90,14 @@ class _Reader:
         self._file.close()
 
 
-def _array(path: Path) -> Iterator[Any]:
-    reader, decoder = _Reader(path), json.JSONDecoder()
+def _array(path: Path, watch: RepeatedKeys) -> Iterator[Any]:
+    reader = _Reader(path)
     try:
         reader.next_sign()
         reader.at += 1  # the opening bracket
         sign = reader.next_sign()
         while sign != "]":
-            yield _value(reader, decoder)
+            yield _value(reader, watch)
             sign = reader.next_sign()
             if sign not in ("]", ","):
                 raise reader.error(f"has {sign!r} after a record" if sign else "is cut off", "a comma or ]")
@@ -100,7 +109,8 @@ def _array(path: Path) -> Iterator[Any]:
         reader.close()
 
 
-def _value(reader: _Reader, decoder: json.JSONDecoder) -> Any:
+def _value(reader: _Reader, watch: RepeatedKeys) -> Any:
+    decoder = json.JSONDecoder(object_pairs_hook=watch)
     reader.next_sign()
     while True:
         try:
@@ -111,5 +121,7 @@ def _value(reader: _Reader, decoder: json.JSONDecoder) -> Any:
                 continue
             reader.at = error.pos if not torn else reader.at
             raise reader.error(f"is not JSON ({error.msg})", "a JSON array of records") from error
+        if places := watch.places(value):
+            raise reader.error(_twice(places), EXPECTED)
         reader.at = end
         return value

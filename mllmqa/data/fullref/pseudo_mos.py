@@ -93,7 +93,8 @@ class PseudoMos:
             if not np.isfinite(value):
                 raise DataError(f"no finite value of {name}", expected="values of " + ", ".join(self.knots))
             good = METRICS[name].goodness(value)
-            found[name] = float(np.interp(good, points, shares, left=0.0, right=1.0))
+            share = np.interp(good, points, shares, left=0.0, right=1.0)
+            found[name] = float(np.clip(share, 0.0, 1.0))  # between subnormal knots the slope is infinite
         return found
 
     def score(self, values: Mapping[str, float]) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mllmqa.data import registry
 from mllmqa.data.findings import Findings
+from mllmqa.data.media_check import Depth, opened_media
 from mllmqa.data.media_index import MediaIndex, is_there
 from mllmqa.data.rate import rate
 from mllmqa.data.ratings import Columns, Rating, RatingScale
@@ -17,6 +18,7 @@ from mllmqa.data.registry import doubts
 from mllmqa.data.registry.schema import LabelTable
 from mllmqa.data.tables import TableForm, open_table
 from mllmqa.errors import DataError
+from mllmqa.schema import Media
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Report:
         unlabelled: Number of media files that no row names; None likewise.
         findings: What is wrong or noteworthy.
         traps: What is known to go wrong with this data set.
+        media_readable: Number of media files that could be opened; None: they were not.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Report:
     unlabelled: int | None
     findings: Findings
     traps: tuple[str, ...] = ()
+    media_readable: int | None = None
 
     def record(self) -> dict[str, Any]:
         """The report as a JSON object."""
@@ -59,6 +63,7 @@ class Report:
             "references": len(references(self.rows)),
             "parts": dict(Counter(row.split or "not stated" for row in self.rows)),
             "media_found": self.media_found, "media_unlabelled": self.unlabelled,
+            "media_readable": self.media_readable,
             "errors": self.findings.errors, "findings": [one.record() for one in self.findings],
             "traps": list(self.traps),
         }  # fmt: skip
@@ -69,14 +74,14 @@ def references(rows: Sequence[Rating]) -> set[str]:
     return {row.reference.casefold() for row in rows if row.reference}
 
 
-def check_known(root: Path, name: str | None, table_id: str | None, *, media: bool = True) -> Report:
+def check_known(root: Path, name: str | None, table_id: str | None, *, media: Depth = "exists") -> Report:
     """Check the folder of a known data set.
 
     Args:
         root: The folder.
         name: The data set; None: recognised by its label files.
         table_id: The label table; None: the first that is there.
-        media: Whether media files are looked for.
+        media: What is done with media files.
 
     Raises:
         DataError: No label file is there, or one cannot be read at all.
@@ -84,25 +89,24 @@ def check_known(root: Path, name: str | None, table_id: str | None, *, media: bo
     """
     if not root.is_dir():
         if root.exists():
-            raise DataError(
-                "is a file",
-                where=root,
-                expected="the folder of a data set, a table with --columns, or samples in a .jsonl file",
-            )
+            expected = "the folder of a data set, a table with --columns, or samples (.jsonl, .parquet)"
+            raise DataError("is a file", where=root, expected=expected)
         raise DataError("no such folder", where=root)
     card = registry.data_set(name) if name else registry.recognise(root)
     findings = Findings()
-    rated = registry.read(root, card.name, table_id, findings=findings, media=media)
+    rated = registry.read(root, card.name, table_id, findings=findings, media=media != "none")
     _compare(rated.rows, rated.table, root, findings)
     doubts.look(rated.rows, rated.scale, findings, rated.files[0])
-    found, unlabelled = _media(root, rated.rows, media)
+    found, unlabelled, readable = _media(root, rated.rows, media, findings, card.kind)
     return Report(
         card.name, rated.table.id, rated.table.source, rated.files, rated.scale, rated.rows, found, unlabelled,
-        findings, card.traps,
+        findings, card.traps, readable,
     )  # fmt: skip
 
 
-def check_table(path: Path, columns: Columns, scale: RatingScale, form: TableForm, *, media: bool = True) -> Report:
+def check_table(
+    path: Path, columns: Columns, scale: RatingScale, form: TableForm, *, media: Depth = "exists"
+) -> Report:
     """Check a table of one's own.
 
     Args:
@@ -110,28 +114,48 @@ def check_table(path: Path, columns: Columns, scale: RatingScale, form: TableFor
         columns: Which columns hold what.
         scale: What the scores mean.
         form: How the file is to be read.
-        media: Whether media files are looked for.
+        media: What is done with media files.
 
     Raises:
         DataError: The file cannot be read, or a column is missing.
     """
     findings = Findings()
-    index = MediaIndex(path.parent, search=True) if media else None
+    index = MediaIndex(path.parent, search=True) if media != "none" else None
     with open_table(path, form) as table:
         rows = tuple(rate(table, columns, scale, index, findings))
     if not rows:
         findings.error("no-rows", "no row can be used", where=path)
     doubts.look(rows, scale, findings, path)
-    found, unlabelled = _media(path.parent, rows, media)
-    return Report(path.name, None, None, (path,), scale, rows, found, unlabelled, findings)
+    found, unlabelled, readable = _media(path.parent, rows, media, findings)
+    return Report(
+        path.name, None, None, (path,), scale, rows, found, unlabelled, findings, media_readable=readable
+    )  # fmt: skip
 
 
-def _media(root: Path, rows: Sequence[Rating], wanted: bool) -> tuple[int | None, int | None]:
-    if not wanted:
-        return None, None
-    named = {row.path for row in rows}
+def _media(
+    root: Path, rows: Sequence[Rating], wanted: Depth, findings: Findings, kind: str | None = None
+) -> tuple[int | None, int | None, int | None]:
+    """Return how many media files are there, have no label, can be opened; None: not looked for, not opened."""
+    if wanted == "none":
+        return None, None, None
+    named = {row.path: row.where for row in rows}
     files = set(MediaIndex(root, search=True).files)
-    return sum(is_there(path) for path in named), len(files - named)
+    there = [path for path in named if is_there(path)]
+    readable = None
+    if wanted == "open":
+        readable = sum(_opens(path, named[path], kind, findings) for path in there)
+    return len(there), len(files - set(named)), readable
+
+
+def _opens(path: Path, where: str, kind: str | None, findings: Findings) -> bool:
+    found = opened_media(path)
+    if not isinstance(found, Media):
+        findings.error("unreadable-media", f"its file cannot be used ({found})", where=where)
+        return False
+    if kind is not None and found.kind != kind:
+        what = f"its file {path} is of the kind {found.kind} ({found.format})"
+        findings.error("wrong-kind", what, where=where, expected=kind)
+    return True
 
 
 def _compare(rows: Sequence[Rating], table: LabelTable, root: Path, findings: Findings) -> None:

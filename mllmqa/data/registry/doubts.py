@@ -17,12 +17,13 @@ LEAST_ROWS = 100
 
 
 def look(rows: Sequence[Rating], scale: RatingScale, findings: Findings, where: object) -> None:
-    """Look for a wrong direction and for mixed scales.
+    """Look for a wrong direction, for mixed scales, and for undistorted originals among the rows.
 
     Args:
         rows: The ratings.
         scale: What they are said to mean.
-        findings: Takes the doubts, as errors of the kinds ``direction-doubt`` and ``mixed-scales``.
+        findings: Takes the doubts, as errors of the kinds ``direction-doubt`` and ``mixed-scales``, or
+            as a note, ``ties-at-best``.
         where: Named in the messages.
     """
     stated = f"the direction is stated as {scale.direction}"
@@ -36,6 +37,10 @@ def look(rows: Sequence[Rating], scale: RatingScale, findings: Findings, where: 
     if len(rows) >= LEAST_ROWS and worst > 0.05 * len(rows):
         what = f"{worst} of {len(rows)} rows share the worst score exactly, and {stated}"
         findings.error("direction-doubt", what, where=where, expected="few; undistorted originals have DMOS 0")
+    best = ties_at_best(rows, scale)
+    if len(rows) >= LEAST_ROWS and best > 0.05 * len(rows):
+        what = f"{best} of {len(rows)} rows share the best score exactly; undistorted originals are no opinions"
+        findings.note("ties-at-best", what, where=where)
     small = on_unit_scale(rows, scale)
     if small >= 5 and 0.01 * len(rows) < small < 0.9 * len(rows):
         what = f"{small} of {len(rows)} scores lie in 0..1 on a scale of {scale.low:g}..{scale.high:g}"
@@ -61,6 +66,12 @@ def ties_at_worst(rows: Sequence[Rating], scale: RatingScale) -> int:
     """How many rows have exactly the worst score that occurs."""
     quality = np.array([scale.goodness(row.score) for row in rows])
     return int((quality == quality.min()).sum()) if len(rows) else 0
+
+
+def ties_at_best(rows: Sequence[Rating], scale: RatingScale) -> int:
+    """How many rows have exactly the best score that occurs."""
+    quality = np.array([scale.goodness(row.score) for row in rows])
+    return int((quality == quality.max()).sum()) if len(rows) else 0
 
 
 def on_unit_scale(rows: Sequence[Rating], scale: RatingScale) -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mllmqa._version import __version__
-from mllmqa.data.formats import FORMATS, import_file
 from mllmqa.data.sample import Sample, parse_sample
-from mllmqa.data.sample_file import encoding_flaw, numbered_lines, partial_of
+from mllmqa.data.sample_file import encoding_flaw, partial_of
+from mllmqa.data.sample_records import numbered_records, unit
 from mllmqa.data.sheet import charts
 from mllmqa.data.sheet.summary import SEVERITIES, WORD_BINS, Summary
 from mllmqa.data.sheet.thumbnails import Strip, strip_of
@@ -54,7 +54,7 @@ def look_at(path: Path, *, limit: int = 50, seed: int = 0) -> Sheet:
         seed: Of the draw (reservoir sampling, algorithm R of Vitter 1985).
 
     Raises:
-        DataError: The file cannot be read, or holds no line.
+        DataError: The file cannot be read, or holds no valid sample.
     """
     sheet, draw = Sheet(path), random.Random(seed)  # noqa: S311
     kept: list[tuple[int, Sample]] = []
@@ -69,17 +69,17 @@ def look_at(path: Path, *, limit: int = 50, seed: int = 0) -> Sheet:
             kept[place : place + 1] = [(number, found)]
     if not sheet.summary.n and not sheet.n_unreadable:
         raise DataError("an empty file", where=path, expected="at least one sample")
+    if not sheet.summary.n:
+        what = f"holds no sample; {sheet.errors[0]}"
+        raise DataError(what, where=path, hint="`mllmqa data show` takes samples.jsonl, or their export to Parquet")
     sheet.chosen = sorted(kept, key=lambda entry: entry[0])
     return sheet
 
 
 def _samples(path: Path) -> Iterator[tuple[int, Sample | str]]:
     """Yield each sample with its line, or in one line why it is none."""
-    if path.suffix == ".parquet":
-        yield from enumerate(import_file(path, FORMATS["parquet"]), 1)
-        return
-    for number, line in numbered_lines(path):
-        where = f"line {number}"
+    for number, line in numbered_records(path):
+        where = f"{unit(path)} {number}"
         if flaw := encoding_flaw(line):
             yield number, str(flaw.error(where))
             continue

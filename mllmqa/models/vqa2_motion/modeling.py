@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from mllmqa.errors import InferenceError
 from mllmqa.models.torchvision_shim import ensure_torchvision
+from mllmqa.models.vqa2_motion import MODEL_TYPE
 from mllmqa.models.vqa2_motion.slowfast import SLOW_STRIDE, SlowFast
 
 ensure_torchvision()
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration  # noqa: E402
 
-MODEL_TYPE = "mllmqa_vqa2"
 MOTION_INPUTS = ("pixel_values_frames", "pixel_values_motion", "frame_counts")
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from mllmqa.errors import InferenceError, UnknownNameError
+from mllmqa.errors import InferenceError, ModelLoadError, UnknownNameError
 from mllmqa.models.llava_original.processor import VIDEO
 from mllmqa.models.llava_original.templates import template
 from mllmqa.models.vqa2_motion.slowfast import SLOW_STRIDE
 
+FILE = "vqa2_processor.json"
+"""Settings of a saved processor, beside the files of its tokenizer and image processor."""
 MOTION = "<motion>"
 KEY_COUNT, FRAME_COUNT = "<key_frames>", "<all_frames>"
 """In a text: replaced by the number of key frames, and of the frames that the motion branch sees."""
@@ -83,8 +87,39 @@ class Vqa2Processor:
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.tokens_per_frame = tokens_per_frame
+        self.layout = layout
         self.chat_template = chat_template(layout)
         self.repeat_motion = repeat_motion
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write what :meth:`from_pretrained` reads."""
+        settings = {name: getattr(self, name) for name in ("tokens_per_frame", "layout", "repeat_motion")}
+        self.tokenizer.save_pretrained(folder)
+        self.image_processor.save_pretrained(folder)
+        (Path(folder) / FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, location: str, **hub: Any) -> Vqa2Processor:
+        """Read what :meth:`save_pretrained` wrote.
+
+        Args:
+            location: Folder or hub id.
+            hub: ``revision`` and the like.
+
+        Raises:
+            ModelLoadError: Its settings are malformed.
+            OSError: A file is not there.
+        """
+        from transformers import AutoTokenizer, SiglipImageProcessorPil
+        from transformers.utils import cached_file
+
+        file = Path(cached_file(location, FILE, revision=hub.get("revision")))
+        try:
+            settings = json.loads(file.read_text(encoding="utf-8"))
+            images = SiglipImageProcessorPil.from_pretrained(location, **hub)
+            return cls(images, AutoTokenizer.from_pretrained(location, **hub), **settings)
+        except (ValueError, TypeError) as error:
+            raise ModelLoadError(f"malformed: {error}", where=file) from error
 
     def apply_chat_template(self, messages: Any, *, layout: str | None = None, **arguments: Any) -> Any:
         """Return the text of a talk, with placeholders; ``layout`` takes the place of the processor's own.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mllmqa.data.build import Source, build
-from mllmqa.data.build.export import export_set, formats_named
+from mllmqa.data.build import Recipe, Source, build, open_sources
+from mllmqa.data.build.export import check_formats, export_set, formats_named
+from mllmqa.data.build.recipe import Kind
 from mllmqa.data.formats import FORMATS, import_file
 from mllmqa.data.ratings import RatingScale
-from mllmqa.errors import DataError, UnknownNameError
-from tests.data.build.built_here import COLUMNS, MOS, order, photos, recipe, samples, table
+from mllmqa.data.sample_file import write_samples
+from mllmqa.errors import DataError, UnknownNameError, UsageError
+from tests.data.build.built_here import COLUMNS, MOS, clips, order, photos, recipe, samples, table
+from tests.data.samples_made import medium, plain
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,36 @@ def test_what_a_format_cannot_say_is_an_error(tmp_path: Path) -> None:
 def test_unknown_formats_are_named() -> None:
     with pytest.raises(UnknownNameError, match="llava"):
         formats_named(["llama"])
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    sources = open_sources([Source("photos", photos(tmp_path / "photos", 1))])
+    four = Recipe("Up to four", lambda made: [], ("photos",), most=4)
+    with pytest.raises(UsageError, match="depictqa has 2 slots for media, and samples of this recipe show up to 4"):
+        check_formats(formats_named(["llava", "depictqa"]), four, {}, sources)
+    check_formats(formats_named(["llava", "messages", "sharegpt", "parquet"]), four, {}, sources)
+    for unknown in (None, 2):
+        check_formats(formats_named(["depictqa"]), replace(four, most=unknown), {}, sources)
+
+
+@pytest.mark.parametrize(("needs", "uses"), [(("clips",), ()), (("photos",), ("clips",)), (("rated",), ())])
+def test_formats_without_clips_are_refused_where_clips_come(
+    tmp_path: Path, needs: tuple[Kind, ...], uses: tuple[Kind, ...]
+) -> None:
+    clips(tmp_path / "clips")
+    (tmp_path / "clips" / "t.csv").write_text("file,mos\nclip0.mp4,3\n")
+    given = [Source("clips", tmp_path / "clips"), Source("rated", tmp_path / "clips" / "t.csv")]
+    sources = open_sources(given, columns=COLUMNS, scale=MOS)
+    made = Recipe("Some", lambda made: [], needs, uses)
+    with pytest.raises(UsageError, match=r"depictqa has no slot for clips.*expected --format llava \| messages"):
+        check_formats(formats_named(["depictqa"]), made, {}, sources)
+    without = open_sources([Source("photos", photos(tmp_path / "photos", 1))])
+    check_formats(formats_named(["depictqa"]), replace(made, needs=("photos",)), {}, without)
+
+
+def test_a_set_stays_complete_where_a_format_fails(tmp_path: Path) -> None:
+    write_samples([plain(media=(medium(), medium("C")))], path := tmp_path / "samples.jsonl")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"sample one: depictqa is not written: .*is complete; .*--resume --format"):
+        list(export_set(path, formats_named(["depictqa"])))
+    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["samples.jsonl"]

@@ -107,3 +107,25 @@ def test_encodings_are_named(tmp_path: Path, lines: bool) -> None:
     path.write_bytes(body.encode("gbk"))
     with pytest.raises(DataError, match=r"is not UTF-8|is not UTF-8|not UTF-8"):
         list(json_records(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"id": 1}\n{"id": 2, "x": {"y": 1, "y": 2}}\n', 2),
+        ('[{"id": 1},\n {"id": 2,\n  "x": {"y": 1, "y": 2}}]', 2),
+    ],
+)
+@pytest.mark.parametrize("chunk", [3, 1 << 20])
+def test_a_key_that_is_there_twice_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, chunk: int
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
+    records = json_records(path)
+    assert next(records) == {"id": 1}
+    with pytest.raises(
+        DataError, match=rf"x\.json, line {line}: field x\.y is there twice; expected each key once"
+    ):
+        next(records)

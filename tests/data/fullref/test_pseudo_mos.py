@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mllmqa.data.fullref import METRICS, NAMES, PseudoMos, measure
@@ -64,6 +64,7 @@ def test_ties_count_as_at_or_below() -> None:
 
 
 @settings(max_examples=60)
+@example([0.0] * 19 + [2.225073858507e-311], 0.0, 5e-324)
 @given(st.lists(st.floats(0, 80), min_size=20, max_size=60), st.floats(-10, 90), st.floats(-10, 90))
 def test_score_is_monotone_and_bounded(values: list[float], a: float, b: float) -> None:
     fitted = PseudoMos.fit([{"psnr": v} for v in values], source="any")

@@ -51,7 +51,17 @@ def test_kadid_names_count_as_groups() -> None:
 def test_many_equal_worst_scores_are_doubted() -> None:
     scores = {f"photo-{k}-x.png": 0.0 if k % 5 == 0 else 20 + k / 10 for k in range(300)}
     assert found(scores, MOS) == ["direction-doubt"]
-    assert found(scores, DMOS) == []  # the best ones: undistorted originals
+    assert found(scores, DMOS) == ["ties-at-best"]  # undistorted originals: a note
+
+
+def test_many_equal_best_scores_are_noted_not_wrong() -> None:
+    scores = {f"photo-{k}-x.png": 0.0 if k % 10 == 0 else 20 + k / 10 for k in range(300)}
+    findings = Findings()
+    doubts.look(rows(scores), DMOS, findings, "labels.csv")
+    (one,) = findings
+    assert (one.kind, one.error) == ("ties-at-best", False)
+    assert "labels.csv: 30 of 300 rows share the best score exactly" in one.examples[0]
+    assert doubts.ties_at_best([], DMOS) == 0
 
 
 def test_scores_of_two_scales_are_doubted() -> None:

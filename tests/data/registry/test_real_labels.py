@@ -54,7 +54,7 @@ def facts(shared: Path) -> dict[str, dict[str, Any]]:
 def test_counts_ranges_and_directions(
     shared: Path, facts: dict[str, Any], folder: str, name: str, table: str, n: int, fact: str | None
 ) -> None:
-    report = check_known(shared / LABELS / folder, name, table, media=False)
+    report = check_known(shared / LABELS / folder, name, table, media="none")
     assert [one.kind for one in report.findings if one.error] == []
     scores = [row.score for row in report.rows]
     assert len(scores) == n
@@ -92,10 +92,10 @@ def test_measured_facts_agree_with_the_cards(facts: dict[str, Any]) -> None:
 def test_dmos_that_is_read_as_mos_is_found(shared: Path, file: str, groups: str) -> None:
     """Q-Align's lists name a DMOS gt_score and are used as MOS: the best image becomes "bad"."""
     path, columns = shared / LABELS / "q_align" / file, Columns("image", "gt_score")
-    inverted = check_table(path, columns, RatingScale("mos", 0, 100), TableForm(), media=False)
+    inverted = check_table(path, columns, RatingScale("mos", 0, 100), TableForm(), media="none")
     assert [one.kind for one in inverted.findings] == ["direction-doubt"]
     assert groups in next(iter(inverted.findings)).examples[0]
-    right = check_table(path, columns, RatingScale("dmos", 0, 100), TableForm(), media=False)
+    right = check_table(path, columns, RatingScale("dmos", 0, 100), TableForm(), media="none")
     assert right.findings.errors == 0
 
 
@@ -107,7 +107,7 @@ def test_by_the_card_an_undistorted_live_image_is_excellent(shared: Path) -> Non
 
 
 def test_live_leaves_203_undistorted_copies_out(shared: Path) -> None:
-    report = check_known(shared / LABELS / "live_dmos", None, None, media=False)
+    report = check_known(shared / LABELS / "live_dmos", None, None, media="none")
     assert (report.name, report.table, len(report.rows)) == ("live", "realigned", 779)
     assert not any(row.score == 0 for row in report.rows)
     assert report.findings.count("no-references") == 1
@@ -116,7 +116,7 @@ def test_live_leaves_203_undistorted_copies_out(shared: Path) -> None:
 
 
 def test_kadid_is_divided_by_its_81_photos(shared: Path) -> None:
-    report = check_known(shared / LABELS / "spaq_kadid_std", "kadid10k", None, media=False)
+    report = check_known(shared / LABELS / "spaq_kadid_std", "kadid10k", None, media="none")
     assert report.findings.count("zero-std") == 2
     for index in range(10):
         split = split_of(registry.data_set("kadid10k"), report.rows, index)
@@ -137,7 +137,9 @@ def test_names_without_extension_become_clips(shared: Path) -> None:
 
 
 def test_the_last_column_of_maxwell_is_overall(shared: Path) -> None:
-    report = check_known(shared / LABELS / "fastvqa_format" / "DIVIDE_MaxWell", "divide-maxwell", None, media=False)
+    report = check_known(
+        shared / LABELS / "fastvqa_format" / "DIVIDE_MaxWell", "divide-maxwell", None, media="none"
+    )
     assert (len(report.rows), report.rows[0].score) == (909, 1.028571429)
     assert report.record()["parts"] == {"validation": 909}
     assert [(one.kind, one.count) for one in report.findings] == [("missing-labels", 1)]
@@ -146,7 +148,7 @@ def test_the_last_column_of_maxwell_is_overall(shared: Path) -> None:
 @pytest.mark.parametrize("folder", ["q_align", "bvqa", "fastvqa_format/KoNViD", "spaq_kadid_std"])
 def test_folders_that_fit_several_data_sets_are_not_guessed(shared: Path, folder: str) -> None:
     with pytest.raises(UsageError, match="say which with --name"):
-        check_known(shared / LABELS / folder, None, None, media=False)
+        check_known(shared / LABELS / folder, None, None, media="none")
 
 
 def test_soft_labels_of_all_real_deviations(shared: Path) -> None:

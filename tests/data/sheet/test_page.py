@@ -180,10 +180,11 @@ def test_unreadable_lines_are_counted_and_shown(tmp_path: Path) -> None:
     assert "and 11 more" in text
 
 
-def test_a_file_without_any_valid_sample_still_gives_a_page(tmp_path: Path) -> None:
+def test_a_file_without_any_valid_sample_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text("[]\n")
-    assert "0 samples" in page(look_at(path))
+    with pytest.raises(DataError, match=r"holds no sample; line 1: the record is \[\]; expected an object"):
+        look_at(path)
     path.write_text("")
     with pytest.raises(DataError, match="an empty file"):
         look_at(path)
