@@ -4,7 +4,8 @@
 
 The soft label is in ``labels.levels[0].probabilities``, for the KL loss at the level word. ``variant``: ``tilted``
 (the default: sums to 1, its mean is the MOS exactly), ``affine``, or ``deqa`` as published. Media without a stated
-deviation or histogram of opinions are left out and counted.
+deviation or histogram of opinions are left out and counted, unless `assumed_std` (in levels) stands for it: then
+the label says so.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ def item(made: Item) -> list[Sample]:
     if variant not in get_args(Variant):
         raise UsageError(f"variant={variant}", expected=" | ".join(get_args(Variant)))
     rated = made.rated()
-    level = rated.level("A", variant=variant)
+    level = rated.level("A", variant=variant, assumed_std=made.share_of("assumed_std"))
     if level.probabilities is None:
         raise DataError("states no deviation of its opinions", where=rated.rating.where)
     return [made.sample("level", rated, mos=[rated.mos("A")], levels=[level])]
 
 
 RECIPE = Recipe(
-    "Level words with soft labels (DeQA-Score)", item, ("rated",), options={"variant": "tilted"}, rated_once=True
-)
+    "Level words with soft labels (DeQA-Score)", item, ("rated",),
+    options={"variant": "tilted", "assumed_std": 0.0}, rated_once=True,
+)  # fmt: skip

@@ -43,6 +43,9 @@ VIEW_SEED = 0
 CHUNK_BYTES = 256 << 20
 """Raw frames of one clip that are decoded at a time."""
 
+SLICES = "+slices"
+"""Behind the name of a view in provenance: slices of the whole clip were shown, too."""
+
 MAX_VIEW_BYTES = 1 << 30
 """Views of one clip; a frame rule that asks for more is refused."""
 
@@ -90,6 +93,11 @@ class Plan:
     """Views of the anchors that each picture is compared with; empty for scores by level words."""
     both_orders: bool = False
     """Whether each picture is shown after and before each anchor, not only after it."""
+
+    @property
+    def slices(self) -> bool:
+        """Whether slices of the clip stand behind its frames."""
+        return self.preset.video.slices and self.video_mode == "images"
 
 
 @dataclass(frozen=True)
@@ -269,7 +277,9 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
                 hint="use a rule with fewer frames, e.g. --frames uniform:32",
             )
     joint = plan.video_mode != "per-frame"
-    requests = [_joint_request(views, Clip(tuple(times), index.duration_s), plan)] if joint else []
+    behind = media.slice_pictures(opened, index, decoder=plan.decoder) if plan.slices else []
+    clip = Clip(tuple(times), index.duration_s)
+    requests = [_joint_request([*views, *((picture,) for picture in behind)], clip, plan)] if joint else []
     files = [_files(view, plan) for view in views]
     sent = tuple(file for parts in files for file in parts or ()) or None
     requests = [replace(request, encoded=sent) for request in requests]
@@ -311,7 +321,7 @@ def _provenance(
         preset=plan.preset.name,
         prompt_id=prompt.id,
         prompt_sha256=prompt.sha256,
-        view=(plan.video_view if video else plan.view).name,
+        view=(plan.video_view.name + SLICES * plan.slices) if video else plan.view.name,
         frame_rule=plan.rule.name if video else None,
         video_mode=mode if video else None,
         decoder=shown.decoder,

@@ -1,26 +1,25 @@
-"""Train nano, the model that ships inside mllmqa, from nothing. Read from top to bottom.
+"""Train the vision tower of nano, the model that ships inside mllmqa, from nothing. Read from top to bottom.
 
-    python train/nano.py --data BIQ2021 --pristine PHOTOS --out runs/nano
+    torchrun --nproc_per_node 2 train/nano.py --data BIQ2021 --pristine PHOTOS --samples SET/samples.jsonl --out OUT
 
 `--data` is a checkout of github.com/nisarahmedrana/BIQ2021, `--pristine` a folder of undistorted *.jpg photos.
-Every stage saves as it goes: a killed run goes on with the same command. `--out` ends with `weights/`, which is
-what ships, and `figures.json`. A smoke run of a minute, on photos that it makes itself:
+Every stage saves as it goes: a killed run goes on with the same command. One process per core; without torchrun it
+is one.
+
+Stages: 1 `synthetic`: the tower learns to name, grade and rank distortions. 2 `quality`: it learns mean opinions,
+distortions mixed in. 3 `refine`: the same on larger crops at a lower rate. `--out` ends with `base/`: the tower in
+front of an untrained decoder, where `mllmqa train nano-words` goes on. train/README.md has the whole way,
+docs/nano.md tells what was tried. All numbers are in nano.yaml.
+
+A smoke run of a minute, on photos that it makes itself:
 
     python train/nano.py --smoke --out /tmp/nano-smoke
-
-The vision tower trains on several cores by `torchrun --nproc_per_node 2 train/nano.py …`; what follows it runs in the
-first process alone.
-
-Stages: 1 `synthetic`: the vision tower learns to name, grade and rank distortions. 2 `quality`: it learns mean
-opinions, distortions mixed in. 3 `refine`: the same again, pairs of distortions held apart by a hinge.
-4 `language`: projector and decoder learn to answer in words from frozen features.
-All numbers are in configs/nano.yaml; docs/nano.md tells what was tried.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import csv
 import logging
 import os
 from collections.abc import Iterator
@@ -33,26 +32,19 @@ import yaml
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-import mllmqa
 from mllmqa import prompts
 from mllmqa.data import distortions, duplicates, registry
-from mllmqa.errors import DataError
-from mllmqa.evaluation.stats import plcc, srcc
+from mllmqa.data.sample import parse_sample
 from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
-from mllmqa.schema import Score
 from mllmqa.training import loop, losses
-from mllmqa.training.features import cached
-from mllmqa.training.language import LanguageBatch, LanguageBatches, LanguagePlan, language_losses
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
 from mllmqa.training.samples import Batch, Mixture, MixtureBatches, make_smoke_set
 
 log = logging.getLogger("nano")
-CONFIGS = Path(__file__).parent / "configs"
 WORST_FIRST = sorted(prompts.level_scale().levels, key=lambda level: level.value)
-WORDS = [level.word for level in WORST_FIRST]
 SCORES = torch.tensor([level.value for level in WORST_FIRST])
 Rows = list[registry.Levelled]
 Config = dict[str, Any]
@@ -61,8 +53,11 @@ Config = dict[str, Any]
 # ---------------------------------------------------------------- rows
 
 
-def choose_rows(data: Path, out: Path, config: Config) -> tuple[Rows, Rows]:
-    """Official train rows → rows to fit and rows to validate: a seeded draw among those without near-duplicate."""
+def choose_rows(data: Path, out: Path, config: Config) -> Rows:
+    """Official train rows without those to validate on: a seeded draw among those that have no near-duplicate.
+
+    Both go to tables, `fit.csv` and `validation.csv`, for the builders and `mllmqa eval`.
+    """
     rows = registry.read(data, "biq2021", part="train").levelled()
     cache = out / "train_hashes.npy"
     if not cache.exists():
@@ -72,7 +67,13 @@ def choose_rows(data: Path, out: Path, config: Config) -> tuple[Rows, Rows]:
     order = np.random.default_rng(config["seed"]).permutation(np.flatnonzero(alone))
     held = set(order[: config["validation_rows"]].tolist())
     log.info("%d of %d train rows have no near-duplicate; %d held out", alone.sum(), len(rows), len(held))
-    return [r for i, r in enumerate(rows) if i not in held], [r for i, r in enumerate(rows) if i in held]
+    fit_rows, validation = [[r for i, r in enumerate(rows) if (i in held) == apart] for apart in (False, True)]
+    for name, chosen in (("fit", fit_rows), ("validation", validation)):
+        with (out / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(("path", "level", "part"))
+            table.writerows((row.path.resolve(), row.level, "train") for row in chosen)
+    return fit_rows
 
 
 # ---------------------------------------------------------------- stages 1 and 2: the vision tower
@@ -142,94 +143,31 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     fit(plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config), stage["weights"]))
 
 
-# ---------------------------------------------------------------- stage 3: the language model, on cached features
+# ---------------------------------------------------------------- what the stage `nano-words` starts from
 
 
-def plan_language(config: Config) -> LanguagePlan:
-    """The scoring prompt for both media first, then other wordings of it."""
-    stage = config["language"]
-    both = [prompts.render(prompts.load("score/quality"), medium=medium) for medium in ("image", "video")]
-    texts = [(prompt.question, prompt.answer) for prompt in both]
-    texts += [(question, both[0].answer) for question in stage["other_questions"]]
-    shared = {key: stage[key] for key in ("text_shares", "rows", "tile_shares", "distorted_share", "teacher_share")}
-    return LanguagePlan(
-        texts=texts,
-        words=WORDS,
-        scores=SCORES,
-        opinion_sigma=config["opinion_sigma"],
-        seed=config["seed"],
-        **shared,
-    )
-
-
-def build_language(config: Config, tower: NanoVisionModel, plan: LanguagePlan) -> tuple[Any, Any]:
-    """The untrained LLaVA around the tower, and its processor."""
-    lines = (CONFIGS / "nano_corpus.txt").read_text(encoding="utf-8").splitlines()
-    lines += [f"USER: {question} ASSISTANT: {answer}" for question, answer in plan.texts] * 20
-    tokenizer = build.build_tokenizer(lines, WORDS, config["language"]["vocabulary"])
-    torch.manual_seed(config["seed"])
-    model = build.build_model(tower, tokenizer, config["language"]["decoder"])
-    return model, build.build_processor(tokenizer, tower.config)
-
-
-def train_language(rows: Rows, config: Config, out: Path) -> tuple[Any, Any]:
-    """Projector and decoder, the tower frozen; returns model and processor."""
-    stage, how = config["language"], plan_language(config)
+def assemble(samples: list[Path], config: Config, out: Path) -> None:
+    """Put the trained tower before an untrained projector and decoder; the samples' texts make the tokenizer."""
+    state = load_state(out / f"{config['tower_stages'][-1]}.pt")["model"]
     encoder = build_tower(config)
-    encoder.load_state_dict(load_state(out / f"{config['tower_stages'][-1]}.pt")["model"])
-    model, processor = build_language(config, encoder.tower, how)
-    model.model.vision_tower.requires_grad_(False).eval()
-    plan = Plan("language", out, stage["steps"])
-    if is_done(plan):
-        model.load_state_dict(load_state(plan.checkpoint)["model"])
-        return model.eval(), processor
-    kept = rows[:: stage["every"]]
-    paths = [row.path for row in kept]
-    views = {
-        view: cached(out / "features", view, encoder, chosen, view, stage["crop"], config["seed"])
-        for view, chosen in (("full", paths), ("crop", paths), ("distorted", paths[::2]))
-    }
-    data = LanguageBatches(how, processor, views, np.array([row.level for row in kept], dtype=np.float32))
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=stage["rate"], weight_decay=config["weight_decay"])
-
-    def batches(start: int) -> Iterator[LanguageBatch]:
-        return map(data, range(start, plan.steps))
-
-    def step(batch: LanguageBatch) -> Losses:
-        return weighted(language_losses(model, batch, data.words, SCORES), stage["weights"])
-
-    fit(plan, model, optimizer, batches, step)
-    return model.eval(), processor
+    encoder.load_state_dict(state)
+    language = config["language"]
+    tokenizer = build.build_tokenizer(texts_of(samples), language["words"], language["vocabulary"])
+    torch.manual_seed(config["seed"])
+    model = build.build_model(encoder.tower.eval(), tokenizer, language["decoder"])
+    build.save(model, build.build_processor(tokenizer, encoder.tower.config), out / "base")
+    log.info("assembled: %s, %d parameters", out / "base", sum(p.numel() for p in model.parameters()))
 
 
-# ---------------------------------------------------------------- figures, through the level tokens
-
-
-def figures(results: list[Score], rows: Rows) -> dict[str, float]:
-    """Rank and linear correlation with the MOS, mean absolute error in levels, mean coverage of the level words."""
-    scores, truth = np.array([one.value for one in results]), np.array([row.level for row in rows])
-    found = {"srcc": srcc(scores, truth), "plcc": plcc(scores, truth), "mae": float(np.abs(scores - truth).mean())}
-    found["coverage"] = float(np.mean([one.coverage for one in results]))
-    return {"n": len(rows)} | {name: round(value, 4) for name, value in found.items()}
-
-
-def report(folder: Path, data: Path, validation: Rows, out: Path) -> None:
-    """Score validation and official test rows with what was saved, as a user would."""
-    scorer = mllmqa.load(str(folder), device="cpu")
-    test = registry.read(data, "biq2021", part="test").levelled()
-    checked = [one for one in scorer.score([row.path for row in validation + test]) if isinstance(one, Score)]
-    if len(checked) < len(validation) + len(test):
-        raise DataError("some photos could not be scored", where=data)
-    scores = checked[len(validation) :]
-    result = {"validation": figures(checked[: len(validation)], validation), "test": figures(scores, test)}
-    hashes = duplicates.hash_files(row.path for row in test)
-    for threshold in (6, 8, 10, 12):
-        near = duplicates.near_duplicates(hashes, np.load(out / "train_hashes.npy"), threshold=threshold)
-        kept = np.flatnonzero(~near)
-        result[f"test_without_duplicates_{threshold}"] = figures([scores[i] for i in kept], [test[i] for i in kept])
-    (out / "figures.json").write_text(json.dumps(result, indent=2) + "\n")
-    log.info("%s", json.dumps(result))
+def texts_of(files: list[Path]) -> Iterator[str]:
+    """Every text of the samples as the model will read it, and the question of scoring."""
+    for medium in ("image", "video"):
+        prompt = prompts.render(prompts.load("score/quality"), medium=medium)
+        yield f"USER: {prompt.question} ASSISTANT: {prompt.answer}"
+    for path in files:
+        for line in path.read_bytes().splitlines():
+            for message in parse_sample(line, path).messages:
+                yield f" {message.text}"
 
 
 def main() -> None:
@@ -238,7 +176,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--pristine", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=CONFIGS / "nano.yaml")
+    parser.add_argument("--samples", type=Path, nargs="*", default=[], help="whose texts make the tokenizer")
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are slower than one")
     parser.add_argument("--smoke", action="store_true", help="a few steps on generated photos")
     args = parser.parse_args()
@@ -252,10 +191,10 @@ def main() -> None:
     config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
     if args.smoke:
         args.data = args.pristine = make_smoke_set(args.out / "photos", config["seed"])
-        config = {**config, **config["smoke"], "language": {**config["language"], **config["smoke"]["language"]}}
+        config = {**config, **config["smoke"]}
     if loop.rank():
         loop.wait()  # the first process hashes the photos and writes that down
-    rows, validation = choose_rows(args.data, args.out, config)
+    rows = choose_rows(args.data, args.out, config)
     if not loop.rank():
         loop.wait()
     photos = sorted(args.pristine.glob("**/*.jpg"))
@@ -267,9 +206,7 @@ def main() -> None:
         torch.distributed.destroy_process_group()
         if not first:
             return
-    model, processor = train_language(rows, config, args.out)
-    build.save(model, processor, args.out / "weights")
-    report(args.out / "weights", args.data, validation, args.out)
+    assemble(args.samples, config, args.out)
 
 
 if __name__ == "__main__":

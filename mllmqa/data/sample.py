@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from mllmqa.data.flaws import Checked, Flaw, flaws_of, shown
 from mllmqa.data.repeated_keys import repeated_key_flaws
-from mllmqa.data.sample_labels import Distortion, Key, Labels, Mos, Number, Span, Text, Whole, span_flaws
+from mllmqa.data.sample_labels import Distortion, Key, Labels, Level, Mos, Number, Span, Text, Whole, span_flaws
 from mllmqa.errors import DataError
 
 SAMPLE_VERSION: Literal[1] = 1
@@ -178,6 +178,11 @@ class Sample(Checked):
     def mos_of(self, key: str, aspect: str = "quality") -> Mos | None:
         """Return the opinion score of one medium, or None."""
         return next((mos for mos in self.labels.mos if (mos.media, mos.aspect) == (key, aspect)), None)
+
+    def behind(self, level: Level) -> Mos | None:
+        """Return the score behind a level: of its aspect, or the one that its method names (pseudo-MOS)."""
+        named = level.method.partition(";")[0]
+        return self.mos_of(level.media, level.aspect) or self.mos_of(level.media, named)
 
     def to_json(self) -> str:
         """Return the record as one line of JSON, without fields that have their defaults and without newline."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mllmqa.media.pixels import MEAN_COLOR
     from mllmqa.media.probe import OpenMedia, open_media, video_index
     from mllmqa.media.sample import FrameRule, parse_rule
+    from mllmqa.media.slices import slice_pictures
     from mllmqa.media.source import DEFAULT_LIMITS, Limits
     from mllmqa.media.views import View, parse_view
 
@@ -40,6 +41,7 @@ __all__ = [
     "open_media",
     "parse_rule",
     "parse_view",
+    "slice_pictures",
     "video_index",
 ]
 
@@ -58,6 +60,7 @@ _HOME = {
     "open_media": "probe",
     "parse_rule": "sample",
     "parse_view": "views",
+    "slice_pictures": "slices",
     "video_index": "probe",
 }
 

@@ -6,6 +6,7 @@
 ``resize:N``           short side N, aspect kept
 ``resize:WxH``         W×H, aspect ignored
 ``fit:N``              long side at most N, never enlarged (Q-ReAlign's frames)
+``fit-short:N``        short side at most N, never enlarged (nano)
 ``center-crop:N``      N×N from the centre; a smaller frame is first enlarged to short side N
 ``random-crop:N``      N×N from a random place; needs a Generator
 ``fragments:GxF``      G×G patches of F×F raw pixels, one from the centre of every cell of a G×G grid, side
@@ -36,6 +37,7 @@ VIEWS = (
     "resize:N",
     "resize:WxH",
     "fit:N",
+    "fit-short:N",
     "center-crop:N",
     "random-crop:N",
     "fragments:GxF",
@@ -84,8 +86,8 @@ class View:
         if self.kind == "resize":
             one = len(self.numbers) == 1
             return [resize_short(frame_HWC, *self.numbers) if one else resize(frame_HWC, *self.numbers)]
-        if self.kind == "fit":
-            return [fit(frame_HWC, *self.numbers)]
+        if self.kind in _ONE:
+            return [_ONE[self.kind](frame_HWC, *self.numbers)]
         if self.kind == "fragments":
             return [fragments(frame_HWC, self.numbers[0], self.numbers[1], rng)]
         if self.is_random and rng is None:
@@ -105,7 +107,7 @@ def parse_view(text: str) -> View:
     kind, _, values = text.strip().lower().partition(":")
     if kind == "native" and ":" not in text:
         return View(kind, kind)
-    one = kind in ("pad-square", "resize", "fit", "center-crop", "random-crop", "square-tiles")
+    one = kind in ("pad-square", "resize", "fit", "fit-short", "center-crop", "random-crop", "square-tiles")
     two = kind in ("resize", "fragments", "tiles")
     value = r"[1-9]\d{0,4}"
     if (one and re.fullmatch(value, values)) or (two and re.fullmatch(f"{value}x{value}", values)):
@@ -140,6 +142,11 @@ def fit(frame_HWC: Frame, long_px: int) -> Frame:
     if factor >= 1:
         return frame_HWC
     return resize(frame_HWC, max(1, int(width * factor)), max(1, int(height * factor)))
+
+
+def fit_short(frame_HWC: Frame, short_px: int) -> Frame:
+    """Shrink so that the short side has at most ``short_px`` pixels."""
+    return frame_HWC if min(frame_HWC.shape[:2]) <= short_px else resize_short(frame_HWC, short_px)
 
 
 def pad_square(frame_HWC: Frame, color: Color) -> Frame:
@@ -234,4 +241,5 @@ def square_tiles(frame_HWC: Frame, side_px: int) -> list[Frame]:
     return [resize(np.ascontiguousarray(square), side_px, side_px) for square in cut]
 
 
+_ONE: dict[str, Callable[..., Frame]] = {"fit": fit, "fit-short": fit_short}
 _MANY: dict[str, Callable[..., list[Frame]]] = {"tiles": tiles, "square-tiles": square_tiles}

@@ -35,6 +35,8 @@ class VideoPreset(Record):
     """Frame rule (:mod:`mllmqa.media.sample`)."""
     view: str | None = None
     """What the model sees of a frame; None: the view of pictures."""
+    slices: bool = False
+    """Whether slices of the clip (:mod:`mllmqa.media.slices`) stand behind the frames; mode ``images`` only."""
 
 
 class Licence(Record):

@@ -78,6 +78,7 @@ class Collator:
         self._processor, self._writer = processor, writer
         self._sources = {name: k for k, name in enumerate(sources)}
         self._max_tokens, self._companions, self._filler = max_tokens, tuple(companions), filler
+        self._any_size = getattr(processor.image_processor, "any_size", False)
 
     def __call__(self, items: Sequence[Sequence[Row | Lost]]) -> dict[str, Any]:
         """Return the batch.
@@ -92,7 +93,8 @@ class Collator:
                 tokenizer does.
         """
         tried = [[self._try(one) for one in item] for item in items]
-        shapes = usual([one for item in tried for one in item if not isinstance(one, Lost)])
+        sizes = self._any_size
+        shapes = usual([one for item in tried for one in item if not isinstance(one, Lost)], any_size=sizes)
         encoded: list[Encoded] = []
         lost: list[Lost] = []
         pairs: list[tuple[int, int]] = []
@@ -100,7 +102,7 @@ class Collator:
         for item in tried:
             start = len(encoded)
             for one in item:
-                kept = one if isinstance(one, Lost) else fits(one, shapes)
+                kept = one if isinstance(one, Lost) else fits(one, shapes, any_size=sizes)
                 if isinstance(kept, Lost):
                     lost.append(kept)
                 else:
@@ -172,7 +174,11 @@ class Collator:
         self, encoded: list[tuple[Row, dict[str, Any]]], pairs: list[tuple[int, int]], extra: int
     ) -> dict[str, Any]:
         rows = [row for row, _ in encoded]
-        inputs = joined([tokens for _, tokens in encoded], self._processor.tokenizer.pad_token_id or 0)
+        inputs = joined(
+            [tokens for _, tokens in encoded],
+            self._processor.tokenizer.pad_token_id or 0,
+            any_size=self._any_size,
+        )
         length = inputs["input_ids"].shape[1]
         labels = torch.full((len(rows), length), IGNORED)
         for k, (row, tokens) in enumerate(encoded[: len(rows) - extra]):

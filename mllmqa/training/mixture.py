@@ -103,7 +103,7 @@ def _labels(sample: Sample) -> set[str]:
     label = asked_level(sample)
     if label is None:
         return set()
-    mos = sample.mos_of(label.media, label.aspect)
+    mos = sample.behind(label)
     facts = {"soft": label.probabilities, "mean": mos, "std": None if mos is None else mos.std}
     return {"level", *(name for name, value in facts.items() if value is not None)}
 

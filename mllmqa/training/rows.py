@@ -161,7 +161,7 @@ def _apart(shown: Shown) -> list[Shown]:
 def _opinion(sample: Sample, label: Level | None) -> Opinion | None:
     if label is None:
         return None
-    mos: Mos | None = sample.mos_of(label.media, label.aspect)
+    mos: Mos | None = sample.behind(label)
     if mos is None:
         return None
     step = (HIGHEST - LOWEST) / (mos.high - mos.low)

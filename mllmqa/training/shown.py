@@ -27,12 +27,14 @@ class Look:
         video_view: Of frames.
         rule: Which frames.
         native: Whether the model has a video input of its own; else frames are pictures of one prompt.
+        slices: Whether slices of the whole clip stand behind its frames.
     """
 
     view: media.View
     video_view: media.View
     rule: media.FrameRule
     native: bool
+    slices: bool = False
 
     @classmethod
     def of(cls, preset: Preset, native_video: bool, *, view: str | None = None, frames: str | None = None) -> Look:
@@ -54,7 +56,9 @@ class Look:
                 raise UsageError(
                     f"{preset.name} cannot take the view {one.name}", expected=" | ".join(preset.views)
                 )
-        return cls(of_pictures, of_frames, media.parse_rule(frames or preset.video.frames), native)
+        rule = media.parse_rule(frames or preset.video.frames)
+        slices = preset.video.slices and preset.video.mode == "images"
+        return cls(of_pictures, of_frames, rule, native, slices)
 
     def check_clips(self) -> None:
         """Raise a UsageError where clips cannot be shown: a video input takes whole frames only."""
@@ -104,6 +108,8 @@ def show(medium: Medium, path: Path, look: Look, chance: np.random.Generator) ->
     look.check_clips()
     index = _within(media.video_index(opened), medium, path)
     views, times = _frames(opened, look.rule.times(index, chance), look, chance)
+    if look.slices:
+        views += media.slice_pictures(opened, index)
     return Shown(tuple(views), Clip(tuple(times), index.duration_s) if look.native else None)
 
 

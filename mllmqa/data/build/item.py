@@ -14,7 +14,7 @@ import numpy as np
 from mllmqa.data import distortions, video_distortions
 from mllmqa.data.build.files import MediaFolder, Role, printed
 from mllmqa.data.build.opinions import Rated, quality_level
-from mllmqa.data.build.pictures import Picture, Video
+from mllmqa.data.build.pictures import WINDOW, Picture, Video, moving
 from mllmqa.data.build.recipe import Value
 from mllmqa.data.build.sources import Sources, part_of
 from mllmqa.data.sample import Medium, Sample, Split
@@ -62,6 +62,10 @@ class Item:
         """Return the generator of this item for a purpose; the same words give the same draws again."""
         return stream(self.seed, self.name, *words)
 
+    def share_of(self, option: str) -> float:
+        """Return an option that is a number."""
+        return float(self.options[option])
+
     def number_of(self, option: str) -> int:
         """Return an option that is a whole number."""
         return int(self.options[option])
@@ -101,6 +105,20 @@ class Item:
             expected = f"a short side of at least {short_px} px: an enlarged clip would give itself away"
             raise DataError(f"has frames of {width}×{height} px", where=printed(path), expected=expected)
         return Video(clip, path, part_of(path))
+
+    def moving(self, chance: np.random.Generator, seconds: float, rated: Rated | None = None) -> Video:
+        """Return a clip that a camera over a photo would take: frames of ``short_px``, or of a rated picture.
+
+        Raises:
+            MediaError: It cannot be decoded.
+            DataError: A photo is too small.
+        """
+        if rated is not None:
+            clip = moving(self.folder.decoded(rated.path), chance, seconds)
+            return Video(clip, rated.path, rated.part or part_of(rated.path))
+        path = _drawn(self.sources.photos, chance, "photos")
+        larger = distortions.to_short_side(self.folder.decoded(path), round(self.number_of("short_px") / WINDOW))
+        return Video(moving(larger, chance, seconds), path, part_of(path))
 
     def rated(self) -> Rated:
         """Return the rated medium of this item: each pass over all of them is in an order of its own.
@@ -203,12 +221,15 @@ class Item:
         plains = [first, *(self.plain(shown, labels) for _ in order[1:])]
         return [self.asked(one, allowed[int(k)]) for one, k in zip(plains, order, strict=False)]
 
-    def judged(self, reference: Picture | Video, made: Picture | Video, key: str = "A") -> tuple[Mos, Level]:
+    def judged(
+        self, reference: Picture | Video, made: Picture | Video, key: str = "A", assumed_std: float = 0.0
+    ) -> tuple[Mos, Level]:
         """Return the pseudo opinion score of a distorted version and the level that it gives.
 
         Nine full-reference metrics, see :mod:`mllmqa.data.fullref.pseudo_mos`. A clean copy gets 5. Of a video one
         frame per second is compared, so it says something of what is wrong with pictures, not of motion. In one
-        thread: last digits depend on the number of threads.
+        thread: last digits depend on the number of threads. With an assumed deviation, in levels, the level has a
+        soft label.
 
         Raises:
             MissingExtraError: piq is not installed.
@@ -226,7 +247,7 @@ class Item:
                 raise DataError("a photo and a clip are compared", expected="two of one kind")
         value = scale.score(values)
         score = Mos(media=key, aspect=PSEUDO, value=value, low=1.0, high=5.0, direction="higher-better")
-        return score, quality_level(value, key, PSEUDO)
+        return score, quality_level(value, key, PSEUDO, assumed_std)
 
     def _medium(self, key: str, one: Stimulus) -> Medium:
         if isinstance(one, Rated):

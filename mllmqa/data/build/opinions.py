@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from mllmqa import prompts
 from mllmqa.data.bins import Bins
 from mllmqa.data.findings import Findings
-from mllmqa.data.labels import Variant
+from mllmqa.data.labels import Variant, soft_labels
 from mllmqa.data.media_index import MediaIndex, is_there
 from mllmqa.data.ratings import Columns, Rating, RatingScale
 from mllmqa.data.sample import Split
@@ -66,18 +66,26 @@ class Rated:
             n_ratings=round(row.n or 0) or None, histogram=histogram,
         )  # fmt: skip
 
-    def level(self, key: str, variant: Variant | None = None, words: str = "levels") -> Level:
+    def level(
+        self, key: str, variant: Variant | None = None, words: str = "levels", assumed_std: float = 0.0
+    ) -> Level:
         """Return the level word; with a variant also the distribution over the words, where opinions allow one.
 
         Args:
             key: Of the medium.
             variant: Of the soft label (:mod:`mllmqa.data.labels`); None: no soft label.
             words: Scale of words, ``prompts/WORDS.yaml``.
+            assumed_std: Deviation of the opinions, in levels, where the data set states none; 0: none is assumed.
         """
-        found = targets([self.rating], self.scale, variant=variant or "tilted")[0]
+        row = self.rating
+        assumed = assumed_std > 0 and row.std is None and not row.histogram
+        if assumed:
+            row = replace(row, std=assumed_std / self.scale.std_levels(1.0))
+        found = targets([row], self.scale, variant=variant or "tilted")[0]
         scale = prompts.word_scale(words).words
         probabilities = found.probabilities if variant is not None else None
         method = EQUAL_WIDTH if probabilities is None else f"{EQUAL_WIDTH}; soft label {found.variant}"
+        method += f", deviation {assumed_std:g} assumed" if assumed and probabilities is not None else ""
         return Level(
             media=key, word=scale[len(scale) - found.level], scale=scale, method=method,
             probabilities=tuple(reversed(probabilities)) if probabilities else None,
@@ -94,17 +102,25 @@ class Rated:
         return None if self.rating.std is None else self.scale.std_levels(self.rating.std)
 
 
-def quality_level(value: float, key: str, method: str) -> Level:
+def quality_level(value: float, key: str, method: str, assumed_std: float = 0.0) -> Level:
     """Return the level of a score on 1 (worst) .. 5 (best), in bins of equal width.
 
     Args:
         value: The score.
         key: Of the medium.
         method: Where the score is from.
+        assumed_std: Deviation, in levels, of the soft label (``tilted``); 0: none.
     """
     words = prompts.level_scale().words
     place = int(Bins.equal_width(1, 5).index([value])[0])
-    return Level(media=key, word=words[len(words) - 1 - place], scale=words, method=f"{method}; {EQUAL_WIDTH}")
+    soft = soft_labels([value], [assumed_std], "tilted") if assumed_std > 0 else None
+    method = f"{method}; {EQUAL_WIDTH}" + (
+        f"; soft label tilted, deviation {assumed_std:g} assumed" if soft else ""
+    )
+    return Level(
+        media=key, word=words[len(words) - 1 - place], scale=words, method=method,
+        probabilities=tuple(reversed(soft.probabilities[0].tolist())) if soft else None,
+    )  # fmt: skip
 
 
 def of_data_set(root: Path, name: str, findings: Findings, *, media: bool = True) -> list[Rated]:

@@ -21,6 +21,8 @@ from mllmqa.data.video_distortions.registry import category_of_video
 from mllmqa.errors import DataError
 
 Chance = np.random.Generator
+WINDOW, WINDOW_FPS = 0.75, 25.0
+"""Of a clip that moves over a photo: share of its sides that is seen, frames per second."""
 LEAST_EFFECT = 0.5
 """A distortion of a clip that changes less than this, in grey levels, cannot be seen: a freeze of a still scene."""
 
@@ -105,6 +107,31 @@ class Video:
         for one in done.applied:
             found.append(_label(one, done.clip, len(found) + 1))
         return replace(self, clip=done.clip, distortions=tuple(found))
+
+
+def moving(pixels: Pixels, chance: Chance, seconds: float, fps: float = WINDOW_FPS) -> Clip:
+    """Return a clip of a window that moves over a photo, as a camera would: smoothly, no pixel is resampled.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        chance: Draws where it starts and ends, and how it sways on the way.
+        seconds: Length of the clip.
+        fps: Its rate.
+
+    Returns:
+        Frames of three quarters of the sides, even numbers of pixels.
+    """
+    height, width = (int(WINDOW * side) // 2 * 2 for side in pixels.shape[:2])
+    count = max(1, round(seconds * fps))
+    time = np.linspace(0, 1, count)
+    paths = []
+    for room in (pixels.shape[0] - height, pixels.shape[1] - width):
+        start, end = chance.uniform(0, room, 2)
+        sway = chance.uniform(0, room / 8) * np.sin(2 * np.pi * (chance.uniform(0.5, 3) * time + chance.random()))
+        eased = start + (end - start) * (time if chance.random() < 0.5 else time**2 * (3 - 2 * time))
+        paths.append(np.clip(np.rint(eased + sway), 0, room).astype(int))
+    frames = [pixels[top : top + height, left : left + width] for top, left in zip(*paths, strict=True)]
+    return Clip.of(np.stack(frames), fps)
 
 
 def _label(one: video_distortions.Applied, clip: Clip, order: int) -> Distortion:

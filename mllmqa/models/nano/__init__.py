@@ -17,17 +17,24 @@ __all__ = ["register", "weights_folder"]
 
 
 def register() -> None:
-    """Make nano's vision tower known to transformers' Auto classes. May be called any number of times."""
+    """Make nano's vision tower and image processor known to transformers' Auto classes.
+
+    May be called any number of times.
+    """
     from mllmqa.models.torchvision_shim import ensure_torchvision
 
     ensure_torchvision()
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
     from mllmqa.models.nano.configuration import MODEL_TYPE, NanoVisionConfig
+    from mllmqa.models.nano.processing import NanoImageProcessor
     from mllmqa.models.nano.vision import NanoVisionModel
 
     AutoConfig.register(MODEL_TYPE, NanoVisionConfig, exist_ok=True)
     AutoModel.register(NanoVisionConfig, NanoVisionModel, exist_ok=True)
+    AutoImageProcessor.register(
+        NanoVisionConfig, image_processor_classes={"pil": NanoImageProcessor}, exist_ok=True
+    )
 
 
 def weights_folder() -> Path:

@@ -14,12 +14,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from mllmqa.errors import ModelLoadError
+from mllmqa.media.views import MAX_SIDE_PX
 from mllmqa.models.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()  # before any model class of transformers is imported
 
 from transformers import (  # noqa: E402
-    CLIPImageProcessorPil,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -29,6 +29,7 @@ from transformers import (  # noqa: E402
 
 from mllmqa.models.nano import register  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
+from mllmqa.models.nano.processing import NanoImageProcessor  # noqa: E402
 from mllmqa.models.nano.vision import NanoVisionModel  # noqa: E402
 from mllmqa.models.resolve import write_marker  # noqa: E402
 
@@ -39,14 +40,18 @@ CHAT_TEMPLATE = """\
 {%- if message['role'] == 'assistant' %} ASSISTANT: {% else %}{{ message['role'] | upper }}: {% endif -%}
 {%- if message['content'] is string -%}{{ message['content'] }}
 {%- else -%}
-{%- for part in message['content'] if part['type'] == 'image' %}<image>{% endfor -%}
-{%- if message['content'] | selectattr('type', 'equalto', 'image') | list %}{{ '\\n' }}{% endif -%}
-{%- for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor -%}
+{%- for part in message['content'] -%}
+{%- set before = loop.previtem['type'] if loop.previtem is defined else '' -%}
+{%- if part['type'] == 'image' %}{{ ' ' if before == 'text' }}<image>
+{%- elif part['type'] == 'text' %}{{ '\\n' if before == 'image' }}{{ part['text'] }}
+{%- endif -%}
+{%- endfor -%}
 {%- endif -%}
 {%- if message['role'] == 'assistant' %}</s>{% endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt %} ASSISTANT:{% endif -%}
 """
+"""Pictures stand where the message has them: a space after a text, a new line after a picture."""
 
 
 def build_tokenizer(texts: Iterable[str], words: Sequence[str], size: int) -> PreTrainedTokenizerFast:
@@ -90,22 +95,13 @@ def build_tokenizer(texts: Iterable[str], words: Sequence[str], size: int) -> Pr
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast, vision: NanoVisionConfig) -> LlavaProcessor:
-    """Pixels are only rescaled to -1..1: the view has already made square tiles of the right side."""
-    side = {"height": vision.image_size, "width": vision.image_size}
-    images = CLIPImageProcessorPil(
-        do_resize=False,
-        do_center_crop=False,
-        size=side,
-        crop_size=side,
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
+    """Every picture has equally many tokens, whatever its size: no patch fits into one, all are additional."""
     return LlavaProcessor(
-        image_processor=images,
+        image_processor=NanoImageProcessor(),
         tokenizer=tokenizer,
-        patch_size=vision.patch_size,
+        patch_size=MAX_SIDE_PX + 1,
         vision_feature_select_strategy="full",
-        num_additional_image_tokens=vision.global_tokens,
+        num_additional_image_tokens=vision.patch_grid**2 + vision.global_tokens,
         chat_template=CHAT_TEMPLATE,
     )
 

@@ -24,8 +24,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
         global_tokens: tokens made from the pooled statistics of the whole tile.
         patch_grid: g; the map is average-pooled to g × g local tokens.
-        image_size: side of a tile in pixels at inference; other sizes work too.
-        patch_size: image_size / patch_grid, what `LlavaProcessor` counts image tokens with.
+        image_size: short side in pixels that pictures should not pass; any size works.
     """
 
     model_type = MODEL_TYPE
@@ -53,7 +52,6 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         self.global_tokens = global_tokens
         self.patch_grid = patch_grid
         self.image_size = image_size
-        self.patch_size = kwargs.pop("patch_size", image_size // patch_grid)
         self.num_channels = num_channels
         self.initializer_range = initializer_range
         super().__init__(**kwargs)

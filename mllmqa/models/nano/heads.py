@@ -1,4 +1,4 @@
-"""Training heads on nano's vision tower: levels, and which categories of distortion at which severity. Not shipped."""
+"""Training heads on nano's vision tower: levels, categories of distortion, their severity. Not shipped."""
 
 from __future__ import annotations
 

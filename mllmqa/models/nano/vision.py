@@ -24,10 +24,10 @@ from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
+from mllmqa.models.nano.processing import HALF_RANGE  # noqa: E402
 
 BLOCK = 8
 STRIDE = 4
-HALF_RANGE = 127.5  # pixel_values lie in -1..1; coefficients are taken on the 8-bit scale
 
 
 def dct_filters() -> Tensor:
@@ -65,7 +65,7 @@ class DctStem(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Coefficients and learned maps, normalised and mixed."""
         y, cb, cr = F.conv2d(pixels, self.ycbcr.to(pixels.dtype)).chunk(3, dim=1)
-        dct = self.dct.to(pixels.dtype) * HALF_RANGE
+        dct = self.dct.to(pixels.dtype) * HALF_RANGE  # coefficients are taken on the 8-bit scale
         chroma = dct[: self.chroma]
         maps = [self._log(F.conv2d(y, dct, stride=STRIDE))]
         maps += [self._log(F.conv2d(c, chroma, stride=STRIDE)) for c in (cb, cr)]
@@ -106,9 +106,21 @@ def mean_and_std(maps: Tensor) -> Tensor:
     return torch.cat([mean, (var + 1e-4).sqrt()], dim=1)
 
 
+def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
+    """Return the rows of each (height, width) among pictures (B, 3, H, W) that are filled up with NaN."""
+    filled = pixels[:, 0].isnan().logical_not()
+    heights, widths = filled[:, :, 0].sum(1).tolist(), filled[:, 0, :].sum(1).tolist()
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, size in enumerate(zip(heights, widths, strict=True)):
+        rows.setdefault(size, []).append(row)
+    return rows
+
+
 class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
     """The tower: pixel_values (B, 3, H, W) float in -1..1 → (B, global_tokens + patch_grid², hidden_size).
 
+    Pictures of any size give equally many tokens. Where sizes differ in a batch, each picture lies in the upper
+    left corner and NaN fills the rest, which is never looked at: tokens do not depend on the neighbours.
     `pooler_output` is the global tokens side by side, (B, global_tokens * hidden_size): what the training heads
     read, and what the language model sees too.
     Sides below 8 pixels are padded by replication.
@@ -183,14 +195,21 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         **kwargs: object,
     ) -> BaseModelOutputWithPooling:
         """See the class; `hidden_states` holds the output tokens only, whatever is asked for."""
-        middle, deep = self.maps(pixel_values)
-        globals_ = self.pooled_hidden(middle, deep)
-        grid = self.config.patch_grid
-        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
-        tokens = torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1)
-        tokens = self.norm(tokens)
+        rows = rows_by_size(pixel_values)
+        found = [self._tokens(pixel_values[of, :, :height, :width]) for (height, width), of in rows.items()]
+        order = torch.tensor([row for of in rows.values() for row in of], device=pixel_values.device)
+        tokens = torch.cat(found)[order.argsort()]
         return BaseModelOutputWithPooling(
             last_hidden_state=tokens,
             pooler_output=tokens[:, : self.config.global_tokens].flatten(1),
             hidden_states=(tokens,),
         )
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        """Pictures of one size, (B, 3, H, W) → (B, global_tokens + patch_grid², hidden_size)."""
+        middle, deep = self.maps(pixels.contiguous(memory_format=torch.channels_last))
+        globals_ = self.pooled_hidden(middle, deep)
+        grid = self.config.patch_grid
+        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
+        tokens: Tensor = self.norm(torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1))
+        return tokens
