@@ -181,7 +181,7 @@ class Sample(Checked):
 
     def behind(self, level: Level) -> Mos | None:
         """Return the score behind a level: of its aspect, or the one that its method names (pseudo-MOS)."""
-        named = level.method.partition(";")[0]
+        named = (level.method or "").partition(";")[0]
         return self.mos_of(level.media, level.aspect) or self.mos_of(level.media, named)
 
     def to_json(self) -> str:

@@ -36,7 +36,7 @@ class VideoPreset(Record):
     view: str | None = None
     """What the model sees of a frame; None: the view of pictures."""
     slices: bool = False
-    """Whether slices of the clip (:mod:`mllmqa.media.slices`) stand behind the frames; mode ``images`` only."""
+    """Whether slices of the clip (:mod:`mllmqa.media.slices`) stand behind frames that are shown in one prompt."""
 
 
 class Licence(Record):

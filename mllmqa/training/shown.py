@@ -57,7 +57,7 @@ class Look:
                     f"{preset.name} cannot take the view {one.name}", expected=" | ".join(preset.views)
                 )
         rule = media.parse_rule(frames or preset.video.frames)
-        slices = preset.video.slices and preset.video.mode == "images"
+        slices = preset.video.slices and not native
         return cls(of_pictures, of_frames, rule, native, slices)
 
     def check_clips(self) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mllmqa.data.flaws import flaws_of
 from mllmqa.data.sample import SAMPLE_VERSION, START, Sample, parse_sample, path_of
-from mllmqa.data.sample_labels import Distortion, Labels, Stall
+from mllmqa.data.sample_labels import Distortion, Labels, Level, Stall
 from mllmqa.errors import DataError
 from tests.data.samples_made import changed, full, medium, mos, plain, said, samples
 
@@ -178,3 +178,16 @@ def test_paths_start_at_the_folder_of_the_file() -> None:
 def test_samples_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         plain().id = "other"  # type: ignore[misc]
+
+
+def test_a_level_rests_on_the_score_of_its_aspect_or_on_the_one_that_its_method_names() -> None:
+    pseudo, opinion = mos(aspect="pseudo-mos", value=2.5), mos(value=4.0)
+    words = ("excellent", "good", "fair", "poor", "bad")
+    made, said_by_people = (
+        Level(media="A", word="fair", scale=words, method=method) for method in ("pseudo-mos; equal-width", None)
+    )
+    alone = plain(labels=Labels(mos=(pseudo,), levels=(made,)))
+    assert alone.behind(made) == pseudo
+    assert alone.behind(said_by_people) is None
+    both = plain(labels=Labels(mos=(pseudo, opinion)))
+    assert both.behind(made) == both.behind(said_by_people) == opinion

@@ -24,6 +24,7 @@ VIEWS = {
     "resize:40": None,
     "resize:30x20": (20, 30),
     "fit:40": None,
+    "fit-short:40": None,
     "center-crop:24": (24, 24),
     "random-crop:24": (24, 24),
     "fragments:7x4": (28, 28),
@@ -253,3 +254,14 @@ def test_fit_shrinks_to_the_long_side_and_never_enlarges(
     (seen,) = parse_view("fit:45")(np.zeros((height, width, 3), np.uint8))
     assert seen.shape[:2] == expected
     assert max(int(width * 45 / max(height, width)), 1) == expected[1] or max(height, width) <= 45
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(1080, 1920, (45, 80)), (1920, 1080, (80, 45)), (45, 90, (45, 90)), (20, 900, (20, 900)), (46, 46, (45, 45))],
+)
+def test_fit_short_shrinks_to_the_short_side_and_never_enlarges(
+    height: int, width: int, expected: tuple[int, int]
+) -> None:
+    (seen,) = parse_view("fit-short:45")(np.zeros((height, width, 3), np.uint8))
+    assert seen.shape[:2] == expected

@@ -74,3 +74,21 @@ def test_tiles_and_counts_may_differ() -> None:
         row("c"),
     ]
     assert [fits(one, usual(rows)) for one in rows] == rows
+
+
+def test_pictures_of_any_size_are_filled_up_with_nan() -> None:
+    wide, tall = torch.ones(1, 3, 2, 5), torch.full((2, 3, 4, 3), 2.0)
+    rows = [row("wide", pixel_values=wide), row("tall", pixel_values=tall)]
+    shapes = usual(rows, any_size=True)
+    assert all(fits(one, shapes, any_size=True) is one for one in rows)
+    pixels = joined([made for _, made in rows], pad=0, any_size=True)[TILES]
+    assert pixels.shape == (3, 3, 4, 5)
+    assert pixels[0, :, :2].eq(1).all()
+    assert pixels[0, :, 2:].isnan().all()
+    assert pixels[1:, :, :, :3].eq(2).all()
+    assert pixels[1:, :, :, 3:].isnan().all()
+
+
+def test_other_models_take_one_size_only() -> None:
+    rows = [row("a", pixel_values=torch.ones(1, 3, 4, 4)), row("b", pixel_values=torch.ones(1, 3, 4, 5))]
+    assert isinstance(fits(rows[1], usual(rows)), Lost)

@@ -93,6 +93,33 @@ def test_the_level_of_a_pseudo_score() -> None:
     assert quality_level(3.0, "A", "pseudo-mos").method == "pseudo-mos; equal-width"
 
 
+@given(score=st.floats(1, 5), std=st.floats(0.1, 1.5))
+def test_an_assumed_deviation_makes_a_soft_label_that_says_so(score: float, std: float) -> None:
+    level = rated(score).level("A", variant="tilted", assumed_std=std)
+    assert level.probabilities is not None
+    assert sum(p * v for p, v in zip(level.probabilities, (5, 4, 3, 2, 1), strict=True)) == pytest.approx(score)
+    assert (level.method or "").endswith(f"deviation {std:g} assumed")
+    stated = rated(score, std=0.3)
+    assert stated.level("A", variant="tilted", assumed_std=std) == stated.level("A", variant="tilted")
+    assert rated(score).level("A", variant="tilted").probabilities is None
+    assert rated(score).level("A", assumed_std=std).probabilities is None
+
+
+@given(score=st.floats(0, 100), std=st.floats(0.1, 1.5))
+def test_an_assumed_deviation_is_in_levels_on_any_scale(score: float, std: float) -> None:
+    other = rated(1 + (100 - score) / 25)
+    found = rated(score, DMOS).level("A", variant="tilted", assumed_std=std).probabilities
+    assert found == pytest.approx(other.level("A", variant="tilted", assumed_std=std).probabilities, abs=1e-6)
+
+
+@given(value=st.floats(1, 5), std=st.floats(0.1, 1.5))
+def test_a_pseudo_score_may_have_a_soft_label(value: float, std: float) -> None:
+    plain, soft = quality_level(value, "A", "pseudo-mos"), quality_level(value, "A", "pseudo-mos", std)
+    assert (plain.word, plain.probabilities) == (soft.word, None)
+    assert soft.probabilities is not None
+    assert sum(p * v for p, v in zip(soft.probabilities, (5, 4, 3, 2, 1), strict=True)) == pytest.approx(value)
+
+
 def test_bad_rows_of_a_table_are_counted_named_and_left_out(tmp_path: Path) -> None:
     rows = [
         ("a.png", 3),

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mllmqa.data import distortions
 from mllmqa.data.build import Picture, Video
+from mllmqa.data.build.pictures import WINDOW
+from mllmqa.data.build.pictures import moving as moving_view
 from mllmqa.data.video_distortions import Clip, Step, apply
 from mllmqa.errors import DataError
 from tests.conftest import photo_pixels
@@ -78,3 +82,23 @@ def test_what_nobody_sees_is_refused() -> None:
         still.distorted([Step("freeze", 1, (0.5, 1.9))], rng())
     seen = apply(moving(40), "freeze", 1, rng(), within=(0.5, 1.9)).applied[0].effect
     assert seen is not None and seen > 0.5
+
+
+@given(
+    st.tuples(st.integers(16, 90), st.integers(16, 90)), st.floats(0.1, 2), st.integers(0, 2**32 - 1)
+)
+def test_a_moving_view_shows_windows_of_the_photo_and_nothing_else(
+    size: tuple[int, int], seconds: float, seed: int
+) -> None:
+    """Every frame is a part of the photo as it is: each pixel tells where it came from."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    photo = np.stack([y, x, np.zeros_like(x)], axis=2).astype(np.uint8)
+    clip = moving_view(photo, np.random.default_rng(seed), seconds)
+    h, w = int(WINDOW * height) // 2 * 2, int(WINDOW * width) // 2 * 2
+    assert clip.frames_THWC.shape == (max(1, round(seconds * 25)), h, w, 3)
+    for frame in clip.frames_THWC:
+        top, left = int(frame[0, 0, 0]), int(frame[0, 0, 1])
+        assert np.array_equal(frame, photo[top : top + h, left : left + w])
+    again = moving_view(photo, np.random.default_rng(seed), seconds)
+    assert np.array_equal(again.frames_THWC, clip.frames_THWC)
