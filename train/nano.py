@@ -10,10 +10,7 @@ Stages: 1 `synthetic`: the tower learns to name, grade and rank distortions. 2 `
 distortions mixed in. 3 `refine`: the same on larger crops at a lower rate. `--out` ends with `base/`: the tower in
 front of an untrained decoder, where `mllmqa train nano-words` goes on. train/README.md has the whole way,
 docs/nano.md tells what was tried. All numbers are in nano.yaml.
-
-A smoke run of a minute, on photos that it makes itself:
-
-    python train/nano.py --smoke --out /tmp/nano-smoke
+`python train/smoke.py` runs the whole way in small.
 """
 
 from __future__ import annotations
@@ -41,7 +38,7 @@ from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training import loop, losses
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
-from mllmqa.training.samples import Batch, Mixture, MixtureBatches, make_smoke_set
+from mllmqa.training.samples import Batch, Mixture, MixtureBatches
 
 log = logging.getLogger("nano")
 WORST_FIRST = sorted(prompts.level_scale().levels, key=lambda level: level.value)
@@ -173,16 +170,14 @@ def texts_of(files: list[Path]) -> Iterator[str]:
 def main() -> None:
     """Run every stage that is not finished yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--pristine", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--pristine", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--samples", type=Path, nargs="*", default=[], help="whose texts make the tokenizer")
     parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are slower than one")
-    parser.add_argument("--smoke", action="store_true", help="a few steps on generated photos")
+    parser.add_argument("--smoke", action="store_true", help="a tiny tower, a few steps")
     args = parser.parse_args()
-    if not args.smoke and not (args.data and args.pristine):
-        parser.error("--data and --pristine are needed, or --smoke")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     if "WORLD_SIZE" in os.environ:  # started by torchrun: one single-thread process per core
@@ -190,7 +185,6 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
     if args.smoke:
-        args.data = args.pristine = make_smoke_set(args.out / "photos", config["seed"])
         config = {**config, **config["smoke"]}
     if loop.rank():
         loop.wait()  # the first process hashes the photos and writes that down

@@ -52,7 +52,7 @@ class Batch:
     """`pixels` (R + 2P, 3, c, c) uint8: R rated, then the first of P pairs, then their second.
 
     `level` (R,) 1..5; `severity` (2P, C) 0..5 of each category, 0 = not there; `gap` (P,) by how many steps of
-    severity the second is the more damaged version of the same crop, NaN where it is another mixture of distortions.
+    severity the second is the more damaged version of the same crop, NaN where its mixture is another one.
     """
 
     pixels: Tensor
@@ -61,6 +61,7 @@ class Batch:
     gap: Tensor
 
 
+SMOKE_DAMAGE = ("blur_gaussian", "noise_gaussian_rgb", "compression_jpeg")
 LADDER = 0.5
 """Share of pairs that differ in severity only."""
 CLEAN, TWO = 0.25, 0.3
@@ -198,7 +199,9 @@ def random_crop(image: Image.Image, side: int, scale: float, rng: np.random.Gene
 
 
 def make_smoke_set(folder: Path, seed: int, photos: int = 16, side: int = 512) -> Path:
-    """Write a tiny made-up data set in BIQ2021's layout: gratings, blurred or not, with a MOS to match.
+    """Write a tiny made-up data set in BIQ2021's layout: gratings, three of four damaged, with a MOS to match.
+
+    Damage is blur, noise or blocks in turn, so that neither sharpness nor noise alone tells the MOS.
 
     Returns:
         The folder: `Images/` and both label files, `photos` rows each, the second set unlike the first.
@@ -216,7 +219,7 @@ def make_smoke_set(folder: Path, seed: int, photos: int = 16, side: int = 512) -
             pixels = np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8)
             severity = 1 + 4 * number / (photos - 1)
             if number % 4:
-                pixels = distortions.apply(pixels, "blur_gaussian", severity, rng).pixels
+                pixels = distortions.apply(pixels, SMOKE_DAMAGE[number % 4 - 1], severity, rng).pixels
             Image.fromarray(pixels).save(images / f"{prefix}{number}.jpg", quality=92)
             lines.append(f"{prefix}{number}.jpg,{0.9 - 0.15 * severity if number % 4 else 0.9:.4f}")
         (folder / f"{split} (Images and MOS).csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

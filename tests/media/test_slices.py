@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_runs_cover_a_short_clip_and_spread_over_a_long_one(count: int) -> None:
     found = runs(count)
     assert 1 <= len(found) <= RUNS
     assert all(0 < len(run) <= RUN_FRAMES for run in found)
-    assert all(a.stop <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop <= b.start for a, b in pairwise(found))
     assert found[0].start >= 0
     assert found[-1].stop <= count
     if count <= RUNS * RUN_FRAMES:

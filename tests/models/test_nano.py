@@ -31,6 +31,7 @@ from mllmqa.models.nano.vision import (
     dct_filters,
     luma_chroma_matrix,
     mean_and_std,
+    rows_by_size,
 )
 from mllmqa.models.resolve import resolve
 from tests.conftest import photo_pixels
@@ -138,12 +139,34 @@ def test_the_chat_template(backend: Any) -> None:
     assert chat([user, listed]) == chat([user, told])
 
 
-def test_pixels_are_not_resized_or_cropped(backend: Any) -> None:
-    pixels = tile()
-    got = backend.processor(text="<image>", images=[pixels], return_tensors="pt")["pixel_values"]
-    assert got.shape == (1, 3, 512, 512)
-    expected = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
-    assert float((got[0] - expected).abs().max()) < 1e-6
+def test_pictures_stand_where_the_message_has_them(backend: Any) -> None:
+    parts = [("text", "Image A:"), ("image", ""), ("text", "Image B:"), ("image", ""), ("text", "Which is better?")]
+    content = [{"type": kind, **({"text": text} if kind == "text" else {})} for kind, text in parts]
+    said = backend.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    assert said == "USER: Image A: <image>\nImage B: <image>\nWhich is better? ASSISTANT:"
+
+
+def test_pixels_are_not_resized_or_cropped_and_nan_fills_the_rest(backend: Any) -> None:
+    pictures = [photo_pixels(70, 50, 1), photo_pixels(30, 60, 2)]
+    encoded = backend.processor(text="<image><image>", images=[pictures], return_tensors="pt")
+    got = encoded["pixel_values"]
+    assert got.shape == (2, 3, 60, 70)
+    assert got.dtype == torch.float32
+    for row, pixels in zip(got, pictures, strict=True):
+        height, width = pixels.shape[:2]
+        expected = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
+        assert float((row[:, :height, :width] - expected).abs().max()) < 1e-6
+        assert int(row.isnan().logical_not().sum()) == 3 * height * width
+    vision = backend.model.config.vision_config
+    of_one = vision.patch_grid**2 + vision.global_tokens
+    assert int((encoded["input_ids"] == backend.model.config.image_token_id).sum()) == 2 * of_one
+
+
+def test_grey_and_palette_pictures_are_rgb(backend: Any) -> None:
+    grey = Image.fromarray(photo_pixels(20, 16)).convert("L")
+    got = backend.processor(text="<image>", images=[grey], return_tensors="pt")["pixel_values"]
+    assert got.shape == (1, 3, 16, 20)
+    assert torch.equal(got[0, 0], got[0, 2])
 
 
 # ------------------------------------------------------------------ the tower
@@ -205,7 +228,7 @@ def test_a_prompt_alone_equals_itself_in_a_batch_padded_on_either_side(backend: 
 
 
 def test_a_batch_of_the_back_end_equals_its_rows(backend: Any) -> None:
-    tiles = [(tile(seed),) for seed in range(3)]
+    tiles = [(tile(seed),) for seed in range(3)] + [(photo_pixels(200, 140, 3),), (photo_pixels(90, 300, 4),)]
     together = answers(backend, *tiles)
     for images, one in zip(tiles, together, strict=True):
         alone = answers(backend, images)[0]
@@ -258,6 +281,22 @@ def test_a_row_does_not_depend_on_its_batch_at_any_size(tower: NanoVisionModel, 
             assert float((part.last_hidden_state - together.last_hidden_state[rows]).abs().max()) < 1e-4
             assert torch.equal(part.pooler_output, part.last_hidden_state[:, :2].flatten(1))
     assert float((together.last_hidden_state[0] - together.last_hidden_state[1]).abs().max()) > 1e-3
+
+
+def test_pictures_of_unequal_sizes_share_a_batch(tower: NanoVisionModel) -> None:
+    """Each gives the tokens that it gives alone; what fills its place up is not looked at."""
+    chance = torch.Generator().manual_seed(4)
+    pictures = [torch.rand(3, *size, generator=chance) * 2 - 1 for size in ((64, 96), (40, 120), (64, 96), (9, 33))]
+    filled = torch.full((4, 3, 64, 120), torch.nan)
+    for place, picture in zip(filled, pictures, strict=True):
+        place[:, : picture.shape[1], : picture.shape[2]] = picture
+    assert rows_by_size(filled) == {(64, 96): [0, 2], (40, 120): [1], (9, 33): [3]}
+    with torch.inference_mode():
+        together = tower(filled)
+        for row, picture in enumerate(pictures):
+            alone = tower(picture[None])
+            assert float((alone.last_hidden_state[0] - together.last_hidden_state[row]).abs().max()) < 1e-4
+            assert float((alone.pooler_output[0] - together.pooler_output[row]).abs().max()) < 1e-4
 
 
 def test_the_layout_in_memory_changes_nothing(tower: NanoVisionModel) -> None:

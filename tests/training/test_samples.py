@@ -6,7 +6,17 @@ import torch
 from PIL import Image
 
 from mllmqa.data import distortions, registry
-from mllmqa.training.samples import Mixture, MixtureBatches, make_smoke_set, random_crop
+from mllmqa.training.samples import (
+    CLEAN,
+    TWO,
+    Mixture,
+    MixtureBatches,
+    drawn,
+    lightest,
+    make_smoke_set,
+    random_crop,
+    severities,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +38,8 @@ def test_batches_have_the_stated_shapes(rows: list[registry.Levelled]) -> None:
     assert large.pixels.shape == (3 + 4, 3, 48, 48)
     assert small.pixels.dtype == torch.uint8
     assert small.level.shape == (3,)
-    assert small.kind.shape == small.severity.shape == (4,)
+    assert small.severity.shape == (4, len(distortions.CATEGORIES))
+    assert small.gap.shape == (2,)
 
 
 def test_a_batch_depends_on_its_index_alone(rows: list[registry.Levelled]) -> None:
@@ -38,13 +49,47 @@ def test_a_batch_depends_on_its_index_alone(rows: list[registry.Levelled]) -> No
     assert not torch.equal(first.pixels, mixture(rows)[4].pixels)
 
 
-def test_pairs_are_ordered_and_untouched_means_kind_zero(rows: list[registry.Levelled]) -> None:
-    data = mixture(rows, rated_rows=0, pairs=4)
+def test_ladders_differ_by_their_gap_and_other_pairs_have_none(rows: list[registry.Levelled]) -> None:
+    data = mixture(rows, rated_rows=0, pairs=12)
+    ladders = 0
     for index in range(5):
         batch = data[index]
-        assert bool((batch.severity[:4] < batch.severity[4:]).all())
-        assert torch.equal(batch.kind == 0, batch.severity == 0)
-        assert int(batch.kind.max()) <= len(distortions.NANO_NAMES)
+        first, second = batch.severity[:12], batch.severity[12:]
+        for light, heavy, gap in zip(first, second, batch.gap.tolist(), strict=True):
+            if np.isfinite(gap):
+                ladders += 1
+                assert gap >= 0.8 - 1e-6
+                assert float((heavy - light).max()) == pytest.approx(gap, abs=1e-5)
+                assert int((heavy > 0).sum()) == 1
+    assert 10 < ladders < 50
+
+
+def test_what_is_drawn_is_none_one_or_an_allowed_pair_and_can_be_seen() -> None:
+    rng = np.random.default_rng(0)
+    counts = {0: 0, 1: 0, 2: 0}
+    for _ in range(600):
+        recipe = drawn(rng)
+        counts[len(recipe)] += 1
+        row = severities(recipe)
+        assert len(recipe) == sum(value > 0 for value in row)
+        for name, severity in recipe:
+            assert lightest(name) <= severity <= 5
+            assert row[distortions.CATEGORIES.index(distortions.category_of(name))] == severity
+        if len(recipe) == 2:
+            assert tuple(distortions.category_of(name) for name, _ in recipe) in distortions.ordered_pairs()
+    assert counts[0] / 600 == pytest.approx(CLEAN, abs=0.08)
+    assert counts[2] / 600 == pytest.approx(TWO, abs=0.08)
+
+
+def test_processes_share_the_rated_rows_and_draw_pairs_of_their_own(rows: list[registry.Levelled]) -> None:
+    rated = [(row.path, row.level) for row in rows]
+    paths = [row.path for row in rows]
+    parts = [MixtureBatches(Mixture(rated, paths, 2, 2, [(32, 4)], 7, process, 2)) for process in range(2)]
+    whole = MixtureBatches(Mixture(rated, paths, 4, 2, [(32, 4)], 7))
+    for index in range(4):
+        shared = torch.cat([part[index].level for part in parts])
+        assert sorted(shared.tolist()) == sorted(whole[index].level.tolist())
+        assert not torch.equal(parts[0][index].pixels[2:], parts[1][index].pixels[2:])
 
 
 def test_an_epoch_sees_every_photo_once(rows: list[registry.Levelled]) -> None:

@@ -32,9 +32,8 @@ def register() -> None:
 
     AutoConfig.register(MODEL_TYPE, NanoVisionConfig, exist_ok=True)
     AutoModel.register(NanoVisionConfig, NanoVisionModel, exist_ok=True)
-    AutoImageProcessor.register(
-        NanoVisionConfig, image_processor_classes={"pil": NanoImageProcessor}, exist_ok=True
-    )
+    backends = dict.fromkeys(("pil", "torchvision"), NanoImageProcessor)  # whichever is asked for: it needs neither
+    AutoImageProcessor.register(NanoVisionConfig, image_processor_classes=backends, exist_ok=True)
 
 
 def weights_folder() -> Path:

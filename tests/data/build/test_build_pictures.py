@@ -84,9 +84,7 @@ def test_what_nobody_sees_is_refused() -> None:
     assert seen is not None and seen > 0.5
 
 
-@given(
-    st.tuples(st.integers(16, 90), st.integers(16, 90)), st.floats(0.1, 2), st.integers(0, 2**32 - 1)
-)
+@given(st.tuples(st.integers(16, 90), st.integers(16, 90)), st.floats(0.1, 2), st.integers(0, 2**32 - 1))
 def test_a_moving_view_shows_windows_of_the_photo_and_nothing_else(
     size: tuple[int, int], seconds: float, seed: int
 ) -> None:

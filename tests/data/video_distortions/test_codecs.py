@@ -169,7 +169,7 @@ def test_resizing_to_the_same_size_copies_nothing() -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="a call of Linux")
 @pytest.mark.parametrize("codec", HERE)
 def test_no_encoder_keeps_the_real_time_class(codec: str) -> None:
-    """SVT-AV1 puts the thread of root that calls it into SCHED_FIFO, at the highest priority, and leaves it there."""
+    """SVT-AV1 puts the calling thread of root into SCHED_FIFO, at the highest priority, and leaves it there."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     recode(CLIP.frames_THWC[:4], 20, codec, Rate(crf=40))
     assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
