@@ -16,7 +16,7 @@ def known_names() -> Mapping[str, str]:
     from mllmqa.data import distortions, video_distortions
     from mllmqa.data.video_distortions.registry import category_of_video
 
-    pictures = (*distortions.NAMES, *distortions.KADID_NAMES, *distortions.NANO_NAMES)
+    pictures = (*distortions.NAMES, *distortions.KADID_NAMES)
     found = {name: distortions.category_of(name) for name in pictures}
     return found | {name: category_of_video(name) for name in video_distortions.NAMES}
 

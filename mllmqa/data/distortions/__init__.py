@@ -1,4 +1,4 @@
-"""Distortions of pictures: the 35 functions of DepictQA-Wild, the 25 of KADID-10k, the 12 of nano's recipe.
+"""Distortions of pictures: the 35 functions of DepictQA-Wild and the 25 of KADID-10k.
 
 >>> from mllmqa.data import distortions
 >>> from mllmqa.data.streams import stream
@@ -28,18 +28,15 @@ from mllmqa.data.distortions.engine import (
 )
 from mllmqa.data.distortions.parallel import Job, Made, apply_all
 from mllmqa.data.distortions.size import to_short_side
-from mllmqa.data.distortions.tables import KADID, NANO
+from mllmqa.data.distortions.tables import KADID
 
 KADID_NAMES: tuple[str, ...] = tuple(KADID)
 """KADID-10k's 25 in the order of its file names: I01_`index + 1`_`severity`.png."""
-NANO_NAMES: tuple[str, ...] = tuple(NANO)
-"""The twelve of nano's recipe in the class order of its head."""
 
 __all__ = [
     "CATEGORIES",
     "KADID_NAMES",
     "NAMES",
-    "NANO_NAMES",
     "SMALLEST_PX",
     "TARGETS",
     "Distorted",

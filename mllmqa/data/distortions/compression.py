@@ -32,8 +32,3 @@ def jpeg_2000(pixels: Pixels, rng: np.random.Generator, *, psnr_db: float) -> Pi
 def jpeg_2000_rate(pixels: Pixels, rng: np.random.Generator, *, ratio: float) -> Pixels:
     """JPEG 2000 (irreversible wavelet) with a target compression ratio."""
     return recode(pixels, "JPEG2000", quality_mode="rates", quality_layers=[ratio], irreversible=True)
-
-
-def webp(pixels: Pixels, rng: np.random.Generator, *, quality: int) -> Pixels:
-    """WebP (intra-frame video coding)."""
-    return recode(pixels, "WEBP", quality=quality)

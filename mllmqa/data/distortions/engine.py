@@ -57,7 +57,7 @@ def names_of(category: str) -> tuple[str, ...]:
 
 
 def entry_of(name: str) -> Entry:
-    """The table's entry of any distortion: the 35, KADID-10k's, nano's.
+    """The table's entry of any distortion: the 35, or KADID-10k's.
 
     Raises:
         DataError: No such distortion.
@@ -122,7 +122,7 @@ def apply(pixels: Pixels, name: str, severity: float, rng: np.random.Generator) 
 
     Args:
         pixels: (H, W, 3) uint8 RGB, both sides at least 32 px; never changed.
-        name: One of `NAMES`, `KADID_NAMES` or `NANO_NAMES`.
+        name: One of `NAMES` or `KADID_NAMES`.
         severity: 1 (mild) .. 5 (severe), comparable within one function only; fractions lie in between.
         rng: The only source of randomness: the same state gives the same bytes.
 

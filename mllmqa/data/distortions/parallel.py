@@ -101,7 +101,7 @@ def _spread(jobs: Iterable[Job], work: Callable[[Job], Made], workers: int) -> I
 
 
 def _one_thread() -> None:
-    if find_spec("cv2"):  # nano's operations do without
+    if find_spec("cv2"):  # without it, the first operation says which extra is missing
         opencv().setNumThreads(1)
 
 

@@ -1,9 +1,9 @@
 """Every distortion: its category, its operation, its parameters at severities 1..5. The one place of these numbers.
 
 The 35 are those of DepictQA-Wild (arXiv 2405.18842) with its parameters; `kadid_*` are the 25 of KADID-10k
-(QoMEX 2019) in the order of its file names, with the parameters of KADIS-700k; `nano_*` the twelve that nano was
-trained with, in the order of its heads. Columns of whole numbers are rounded between severities, columns with a
-decimal point are not. `ends` widen a parameter beyond 1 and 5 for `aligned` only: (nearly none, extreme).
+(QoMEX 2019) in the order of its file names, with the parameters of KADIS-700k. Columns of whole numbers are rounded
+between severities, columns with a decimal point are not. `ends` widen a parameter beyond 1 and 5 for `aligned` only:
+(nearly none, extreme).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from mllmqa.data.distortions import (
     compression,
     contrast,
     kadid,
-    nano,
     noise,
     quantization,
     saturate,
@@ -176,19 +175,4 @@ KADID: dict[str, Entry] = {
     ),
 }
 
-NANO: dict[str, Entry] = {
-    "nano_defocus_blur": _row("blur", nano.defocus_blur, sigma=(0.8, 1.4, 2.2, 3.4, 5.0)),
-    "nano_motion_blur": _row("blur", nano.motion_blur, length=(4.0, 7.0, 11.0, 18.0, 28.0)),
-    "nano_low_resolution": _row("resolution", nano.low_resolution, factor=(1.5, 2.0, 2.8, 4.0, 6.0)),
-    "nano_noise": _row("noise", nano.noise, sigma_grey=(5.0, 9.0, 15.0, 26.0, 45.0)),
-    "nano_impulse_noise": _row("noise", nano.impulse_noise, share=(0.003, 0.01, 0.025, 0.06, 0.12)),
-    "nano_jpeg": _row("compression", compression.jpeg, quality=(40, 26, 16, 9, 5)),
-    "nano_webp": _row("compression", compression.webp, quality=(35, 20, 10, 4, 0)),
-    "nano_overexposure": _row("brighten", nano.overexposure, gain=(1.25, 1.5, 1.85, 2.3, 3.0)),
-    "nano_underexposure": _row("darken", nano.underexposure, gain=(0.72, 0.52, 0.36, 0.22, 0.12)),
-    "nano_low_contrast": _row("contrast_weaken", nano.low_contrast, keep=(0.75, 0.58, 0.42, 0.26, 0.12)),
-    "nano_colour_cast": _row("colour", nano.colour_cast, amount=(0.12, 0.2, 0.3, 0.44, 0.6)),
-    "nano_banding": _row("quantization", nano.banding, levels=(24, 16, 10, 6, 3)),
-}
-
-ALL: dict[str, Entry] = {**WILD, **KADID, **NANO}
+ALL: dict[str, Entry] = {**WILD, **KADID}

@@ -15,7 +15,7 @@ from mllmqa.errors import DataError, MissingExtraError
 from tests.conftest import photo_pixels
 
 PHOTO = photo_pixels(120, 96)
-EVERY = (*distortions.NAMES, *distortions.KADID_NAMES, *distortions.NANO_NAMES)
+EVERY = (*distortions.NAMES, *distortions.KADID_NAMES)
 UNORDERED = {"kadid_mean_shift", "kadid_contrast_change"}
 # Draw nothing: the same picture whatever the generator.
 DRAWLESS = {
@@ -41,7 +41,6 @@ def test_the_sets_have_their_published_sizes() -> None:
     assert len(distortions.NAMES) == 35
     assert len(distortions.CATEGORIES) == 12
     assert len(distortions.KADID_NAMES) == 25
-    assert len(distortions.NANO_NAMES) == 12
     assert len(set(EVERY)) == len(EVERY)
     sizes = {category: len(distortions.names_of(category)) for category in distortions.CATEGORIES}
     assert sizes == {
@@ -264,12 +263,10 @@ def test_apply_many_checks_all_steps_first() -> None:
     assert generator.random() == rng(3).random()  # nothing was drawn
 
 
-def test_without_opencv_the_extra_is_named_and_nanos_set_works(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)  # what Python itself does for a package that is not there
     with pytest.raises(MissingExtraError, match=r'pip install "mllmqa\[data\]"'):
         made("blur_gaussian", 1)
-    for name in distortions.NANO_NAMES:
-        assert made(name, 1).shape == PHOTO.shape
 
 
 def test_importing_the_room_imports_nothing_heavy() -> None:

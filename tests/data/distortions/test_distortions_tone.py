@@ -171,4 +171,3 @@ def test_compression_gets_worse_and_meets_its_target() -> None:
     assert aimed[1] - aimed[2] == pytest.approx(4.5, abs=1.5)  # of the colour transform, not of R, G, B
     rates = [psnr(compression.jpeg_2000_rate(PHOTO, rng(), ratio=ratio)) for ratio in (4.0, 16.0, 64.0)]
     assert rates == sorted(rates, reverse=True)
-    assert psnr(compression.webp(PHOTO, rng(), quality=80)) > psnr(compression.webp(PHOTO, rng(), quality=0))
