@@ -2,12 +2,12 @@
 
     mllmqa build nano --src photos=PRISTINE --src biq2021=BIQ2021 --src clips=CLIPS --part train --n 60000 --out OUT
 
-Photos: none, one or two distortions, the level of their pseudo-MOS. Pairs of a photo's versions: one distortion at
-two severities, or any two whose pseudo-MOS is clearly apart; a part of them with the reference. Pairs of rated
-media: opinions clearly apart. Clips, real ones and moving views of photos: distortions of time and of frames, or
-none; moving views of rated pictures with their levels. Shares of sources that are not given go to the others. Levels
-of the rated pictures themselves: recipe `deqa`. `judged` is the share of photos and pairs that are judged by
-pseudo-MOS, which costs more than all else.
+Photos: none, one or two distortions, the level of their pseudo-MOS. Pairs of a photo's versions: one distortion
+at two severities, or any two whose pseudo-MOS is clearly apart; a part of them with the reference. Pairs of
+rated media: opinions clearly apart. Clips, real ones and moving views of photos: distortions of time and of
+frames, or none; moving views of rated pictures with their levels. Shares of sources that are not given go to
+the others. Levels of the rated pictures themselves: recipe `deqa`. `judged` is the share of photos and pairs
+that are judged by pseudo-MOS, which costs more than all else.
 """
 
 from __future__ import annotations

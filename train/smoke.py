@@ -3,8 +3,8 @@
     python train/smoke.py --out /tmp/nano-smoke
 
 Build samples → train the tower in two stages → train the decoder → score test photos → compare with opinions, a
-constant and a sharpness score. What it makes is no good for photos: it shows that every step works with the next. The
-steps are those of train/README.md; a killed run starts anew.
+constant and a sharpness score. What it makes is no good for photos: it shows that every step works with the
+next. The steps are those of train/README.md; a killed run starts anew.
 """
 
 from __future__ import annotations

@@ -92,13 +92,22 @@ def load_backend(
         revision=commit,
         weights_sha256=_sha256(folder, _WEIGHTS) if source.local else None,
         settings_sha256=_sha256(folder, _SETTINGS) if source.local else None,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=_dtype_of(model),
         device=str(input_device(model).type),
         image_processor=type(processor.image_processor).__name__,
         quantization=how,
         adapter_sha256=_sha256(adapter, _WEIGHTS | _SETTINGS) if adapter else None,
     )
     return HFBackend(model, processor, preset, info)
+
+
+def _dtype_of(model: Any) -> str:
+    """Return the dtype of the weights, and of the vision tower's products where that is another (nano on CPUs)."""
+    own = str(model.dtype).removeprefix("torch.")
+    inside = {getattr(module, "computes_in", model.dtype) for module in model.modules()} - {model.dtype}
+    return own + "".join(
+        f", vision computed in {str(kind).removeprefix('torch.')}" for kind in sorted(inside, key=str)
+    )
 
 
 def _open(

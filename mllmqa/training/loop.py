@@ -179,7 +179,7 @@ def _average_gradients(model: nn.Module) -> None:
     flat = torch.cat([g.flatten() for g in found])
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()
-    for gradient, part in zip(found, flat.split([g.numel() for g in found]), strict=True):
+    for gradient, part in zip(found, flat.split([g.numel() for g in found]), strict=True):  # type: ignore[no-untyped-call]
         gradient.copy_(part.view_as(gradient))
 
 

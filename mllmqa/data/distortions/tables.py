@@ -1,9 +1,9 @@
 """Every distortion: its category, its operation, its parameters at severities 1..5. The one place of these numbers.
 
 The 35 are those of DepictQA-Wild (arXiv 2405.18842) with its parameters; `kadid_*` are the 25 of KADID-10k
-(QoMEX 2019) in the order of its file names, with the parameters of KADIS-700k. Columns of whole numbers are rounded
-between severities, columns with a decimal point are not. `ends` widen a parameter beyond 1 and 5 for `aligned` only:
-(nearly none, extreme).
+(QoMEX 2019) in the order of its file names, with the parameters of KADIS-700k. Columns of whole numbers are
+rounded between severities, columns with a decimal point are not. `ends` widen a parameter beyond 1 and 5 for
+`aligned` only: (nearly none, extreme).
 """
 
 from __future__ import annotations

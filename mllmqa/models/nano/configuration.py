@@ -24,6 +24,8 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
         global_tokens: tokens made from the pooled statistics of the whole tile.
         patch_grid: g; the map is average-pooled to g × g local tokens.
+        bfloat16_on_cpu: compute the convolutions in bfloat16 where a CPU multiplies it itself (the weights stay in
+            float32): nearly twice as fast.
         image_size: short side in pixels that pictures should not pass; any size works.
     """
 
@@ -39,6 +41,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: int = 16,
         global_tokens: int = 2,
         patch_grid: int = 4,
+        bfloat16_on_cpu: bool = True,
         image_size: int = 512,
         num_channels: int = 3,
         initializer_range: float = 0.02,
@@ -51,6 +54,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         self.chroma_coefficients = chroma_coefficients
         self.global_tokens = global_tokens
         self.patch_grid = patch_grid
+        self.bfloat16_on_cpu = bfloat16_on_cpu
         self.image_size = image_size
         self.num_channels = num_channels
         self.initializer_range = initializer_range

@@ -9,7 +9,8 @@ global tokens, average pooling gives the local ones. Nothing depends on the inpu
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,13 @@ def mean_and_std(maps: Tensor) -> Tensor:
     return torch.cat([mean, (var + 1e-4).sqrt()], dim=1)
 
 
+@cache
+def multiplies_bfloat16() -> bool:
+    """Tell whether this machine's CPU has instructions for products of bfloat16; others would be slower with it."""
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer torch only
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
     """Return the rows of each (height, width) among pictures (B, 3, H, W) that are filled up with NaN."""
     filled = pixels[:, 0].isnan().logical_not()
@@ -181,6 +189,13 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             outputs.append(x)
         return outputs[-2], outputs[-1]
 
+    @property
+    def computes_in(self) -> torch.dtype:
+        """Of the convolutions where no gradient is wanted: bfloat16 for float32 weights on a CPU that has it."""
+        plain = self.device.type == "cpu" and self.dtype == torch.float32
+        reduced = plain and self.config.bfloat16_on_cpu and multiplies_bfloat16()
+        return torch.bfloat16 if reduced else self.dtype
+
     def pooled_hidden(self, middle: Tensor, deep: Tensor) -> Tensor:
         """Global tokens before the last norm, (B, global_tokens, hidden_size)."""
         pooled = torch.cat([mean_and_std(middle), mean_and_std(deep)], dim=1)
@@ -207,7 +222,13 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         """Pictures of one size, (B, 3, H, W) → (B, global_tokens + patch_grid², hidden_size)."""
-        middle, deep = self.maps(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.computes_in != self.dtype and not torch.is_grad_enabled():
+            with torch.autocast("cpu", torch.bfloat16):  # one by one: rounding may not depend on the batch
+                each = [self.maps(picture[None]) for picture in pixels]
+            middle, deep = (torch.cat(maps).float() for maps in zip(*each, strict=True))
+        else:
+            middle, deep = self.maps(pixels)
         globals_ = self.pooled_hidden(middle, deep)
         grid = self.config.patch_grid
         local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
