@@ -1,4 +1,4 @@
-"""Write a trained nano as it ships inside the package: weights in half precision, a configuration that says float32.
+"""Write a trained nano as it ships in the package: weights in half precision, a configuration that says float32.
 
     python train/nano_ship.py runs/nano-words/model mllmqa/models/nano/weights
 
