@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from mllmqa.asking import compose, confidence, speaking, texts
 from mllmqa.asking.claims import claims_of, contradictions
 from mllmqa.asking.evidence import KEYS, Depth, Gathered, Preference, gather
 from mllmqa.asking.records import Answer, Claim, Contradiction, Made
-from mllmqa.asking.scope import Asked, Refusal, kinds_differ, refused, understand
+from mllmqa.asking.scope import Asked, Kind, Refusal, kinds_differ, refused, understand
 from mllmqa.errors import ApiRefusedError, MediaError, MediaLimitError
 from mllmqa.models.base import Turn
 
@@ -42,7 +42,6 @@ class Options:
         max_new_tokens: Of the model's text.
         depth: How much is read of each file; None: what the question needs.
         prefer: How two files are compared; None: by their score distributions.
-        steps: ``three`` or ``five``: the reasoning form, for models that follow instructions; None: a plain answer.
         on_text: Given each piece of the model's first text, before it is checked.
         cancelled: Asked between tokens; then what was said so far is checked and returned.
     """
@@ -50,9 +49,19 @@ class Options:
     max_new_tokens: int = MAX_NEW_TOKENS
     depth: Depth | None = None
     prefer: Preference | None = None
-    steps: str | None = None
     on_text: OnText | None = None
     cancelled: Cancelled | None = None
+
+
+_WANTED: Mapping[Kind, frozenset[str]] = {
+    "compare": frozenset({"better", "equal"}),
+    "level": frozenset({"level"}),
+    "assess": frozenset({"distortion", "clean"}),
+    "identify": frozenset({"distortion", "clean"}),
+    "yes_no": frozenset({"distortion", "clean"}),
+    "how": frozenset({"distortion", "clean"}),
+}
+"""Kinds of claims, one of which a text has to hold to be an answer."""
 
 
 @dataclass
@@ -131,7 +140,7 @@ def answer(
     follows = scorer.preset.follows
     text = speaking.plain_question(asked, next(iter(media.values())), len(gathered.files))
     if follows:
-        text = speaking.told(question, asked, gathered.evidence, options.steps)
+        text = speaking.told(question, gathered.evidence)
     if text is None or asked.kind == "place":
         return _composed(scorer, question, asked, gathered, None, "by-readings")
     lines = [*(_text_of(turn) for turn in history if follows), text]
@@ -141,7 +150,7 @@ def answer(
         return _composed(scorer, question, asked, gathered, None, "too-long")
     except ApiRefusedError:
         return _composed(scorer, question, asked, gathered, None, "declined")
-    reason = _flaw(draft, asked)
+    reason = _flaw(draft, asked, follows)
     if reason is not None and reason != "cancelled":
         made = _composed(scorer, question, asked, gathered, draft, reason)
         return made.model_copy(update={"regenerated": regenerated})
@@ -203,7 +212,7 @@ def _draft(said: Said, gathered: Gathered) -> _Draft:
     return _Draft(said, found, contradictions(found, gathered.evidence))
 
 
-def _flaw(draft: _Draft, asked: Asked) -> str | None:
+def _flaw(draft: _Draft, asked: Asked, follows: bool) -> str | None:
     """Return why a text is not shown: ``empty``, ``contradicted``, ``says-nothing``; or ``cancelled``; or None."""
     if draft.said.spoken.finished == "cancelled":
         return "cancelled"
@@ -211,8 +220,9 @@ def _flaw(draft: _Draft, asked: Asked) -> str | None:
         return "empty"
     if draft.faults:
         return "contradicted"
-    kinds = {claim.kind for claim in draft.claims}
-    wanted = {"compare": {"better", "equal"}, "level": {"level"}}.get(asked.kind, {"distortion", "clean", "level"})
+    about = [one for one in draft.claims if asked.category is None or one.category in (asked.category, None)]
+    kinds = {claim.kind for claim in about}
+    wanted = _WANTED[asked.kind] | ({"level"} if asked.kind == "assess" and follows else set())
     return None if kinds & wanted else "says-nothing"
 
 

@@ -134,8 +134,8 @@ def _presence(evidence: Evidence, file: FileEvidence, category: str) -> str:
     told = {"p": f"{p:.2f}", "what": what, "label": vocabulary().label(category)}
     suffix = "_key" if len(evidence.files) > 1 else ""
     if p >= thresholds.PRESENT:
-        return say("compose", f"yes{suffix}", **told, listed=distortion(file, category))
-    return say("compose", f"no{suffix}", **told)
+        return say("compose", f"there{suffix}", **told, listed=distortion(file, category))
+    return say("compose", f"absent{suffix}", **told)
 
 
 def _place(evidence: Evidence, file: FileEvidence) -> str:

@@ -149,7 +149,8 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     listener, medium = Listener(scorer), asked_medium(ready, plan)
     presence, why = listener.presence(ready.requests, categories_for(ready, plan), medium)
     unread = {} if why is None else {"presence": why}
-    likely = [one.category for one in presence if one.probability >= thresholds.ABSENT_BELOW]
+    ranked = sorted(presence, key=lambda one: -one.probability)
+    likely = [one.category for one in ranked if one.probability >= thresholds.ABSENT_BELOW]
     worst = _worst_shown(ready, score)
     severities = []
     for category, found in listener.how(worst, likely, medium).items():

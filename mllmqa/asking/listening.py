@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllmqa import prompts
+from mllmqa.asking import thresholds
 from mllmqa.asking.records import Presence, Severity
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import LevelTokenError
@@ -81,7 +82,8 @@ class Listener:
 
         Args:
             request: The picture or clip; its prompt is replaced.
-            categories: Those that may be there.
+            categories: Those that may be there, the most probable first. Where the words are no single tokens, each
+                is a text of its own, so only as many are asked about as a composed text names.
             medium: As for :meth:`presence`.
 
         Raises:
@@ -94,8 +96,9 @@ class Listener:
         try:
             for prompt in asked.values():
                 self._backend.check_words(prompt, scale.words)
-        except LevelTokenError:
-            return {category: self._written(request, prompt, category) for category, prompt in asked.items()}
+        except LevelTokenError as error:
+            first = [*asked.items()][: thresholds.MOST_NAMED]
+            return dict.fromkeys(asked, str(error)) | {c: self._written(request, p, c) for c, p in first}
         requests = [replace(request, prompt=prompt) for prompt in asked.values()]
         answers = answered(self._backend.level_logits(requests, scale.words))
         return {category: _severity(category, a, scale) for category, a in zip(asked, answers, strict=True)}

@@ -32,7 +32,7 @@ _COMPARES = re.compile(
     r"|nois(?:i|y)er|blurrier|brighter|darker)\b"
 )
 _TWO = re.compile(
-    r"(?i)\b(?:which (?:one|image|video|picture|clip|photo|file|of)|both|than|of the two|compar\w+)\b"
+    r"(?i)\b(?:which (?:is|one|image|video|picture|clip|photo|file|of)|both|than|of the two|compar\w+)\b"
 )
 _PLACE = re.compile(
     r"(?i)\b(?:where|when|locate\w*|at (?:what|which) time|which (?:part|region|area|place|corner|second|moment)"

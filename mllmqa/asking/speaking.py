@@ -85,7 +85,7 @@ def plain_question(asked: Asked, medium: str, n_files: int) -> str | None:
     return wording(name).pick(pool, stream(0, "ask", asked.kind), medium=medium, aspect="quality", label=label)
 
 
-def told(question: str, asked: Asked, evidence: Evidence, steps: str | None = None) -> str:
+def told(question: str, evidence: Evidence) -> str:
     """Return what a model that follows instructions is told: the task, the readings, the question."""
     lines = [say("model", "task"), say("model", "readings")]
     for file in evidence.files:
@@ -101,7 +101,7 @@ def told(question: str, asked: Asked, evidence: Evidence, steps: str | None = No
             lines.append(say("model", "lowest", key=file.key, places=places))
     lines += [compose.verdict(pair, "model") for pair in evidence.pairs]
     lines.append(say("model", "question", question=" ".join(question.split())))
-    return "\n".join([*lines, *([say("model", f"steps_{steps}")] if steps else [])])
+    return "\n".join(lines)
 
 
 def again(faults: Sequence[Contradiction]) -> str:
@@ -191,10 +191,7 @@ def speak(backend: Backend, shown: Sequence[Shown], texts: Sequence[str], how: H
                 notes["turns"] = "earlier questions did not fit into the model"
             elif any(len(one.times_s) > 1 for one in shown):
                 shown = [one.halved() for one in shown]
-                kept = "; ".join(
-                    f"{o.key} at {', '.join(f'{t:.1f}' for t in o.times_s)} s" for o in shown if o.times_s
-                )
-                notes["frames"] = f"frames kept: {kept}"
+                notes["frames"] = f"frames kept: {'; '.join(_times(one) for one in shown if one.times_s)}"
             else:
                 raise
             continue
