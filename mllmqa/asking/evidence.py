@@ -9,7 +9,6 @@ that its features are computed once (:mod:`mllmqa.models.passes`).
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,15 @@ from mllmqa import media
 from mllmqa.asking import thresholds
 from mllmqa.asking.listening import Listener
 from mllmqa.asking.records import Evidence, FileEvidence, PairEvidence, Severity, TileMap
+from mllmqa.comparing.pair import compare
+from mllmqa.comparing.preference import thurstone
 from mllmqa.data.distortions.engine import CATEGORIES
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import InferenceError
 from mllmqa.media.views import tiles
 from mllmqa.models.base import Request
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
+from mllmqa.schema import Unscored
 
 if TYPE_CHECKING:
     from mllmqa.prepare import Source
@@ -37,8 +39,8 @@ REFERENCE = "R"
 LEAST_TILE_PX = 64
 """Side of a tile; the grid is made coarser for smaller pictures."""
 
-Preference = Callable[["Scorer", "File", "File"], PairEvidence]
-"""Scorer and both files → how they compare."""
+Preference = Callable[["Scorer", "File", "File", "File | None"], PairEvidence]
+"""Scorer, both files and the reference, if there is one → how they compare."""
 
 
 @dataclass(frozen=True)
@@ -107,29 +109,45 @@ def gather(
         files: At most eight images or videos; they become A, B, C …
         reference: The pristine one, if there is one.
         depth: How much is read.
-        prefer: How two files are compared; default :func:`thurstone`.
+        prefer: How two files are compared; default :func:`preferred`.
 
     Raises:
         MediaError: A file cannot be read.
         ModelError: The model failed.
     """
-    depth, compare = depth or Depth(), prefer or thurstone
+    depth, compare = depth or Depth(), prefer or preferred
     read = tuple(read_file(scorer, source, key, depth) for key, source in zip(KEYS, files, strict=False))
     pristine = None if reference is None else read_file(scorer, reference, REFERENCE, replace(depth, grid=None))
     pairs = itertools.combinations(read, 2)
     evidence = Evidence(
         files=tuple(one.evidence for one in read),
-        pairs=tuple(compare(scorer, a, b) for a, b in pairs if a.evidence.medium == b.evidence.medium),
+        pairs=tuple(compare(scorer, a, b, pristine) for a, b in pairs if a.evidence.medium == b.evidence.medium),
         reference=None if pristine is None else pristine.evidence,
     )
     return Gathered(read, pristine, evidence)
 
 
-def thurstone(scorer: Scorer, a: File, b: File) -> PairEvidence:
-    """Compare two files by their score distributions: Φ((μ_A − μ_B) / √(σ_A² + σ_B²)) (Thurstone, case V-free)."""
-    gap, spread = a.score.value - b.score.value, math.hypot(a.score.std, b.score.std)
-    p = 0.5 * math.erfc(-gap / max(spread, 1e-9) / math.sqrt(2))
-    return PairEvidence(first=a.key, second=b.key, first_better=min(1.0, max(0.0, p)), method="thurstone")
+def preferred(scorer: Scorer, a: File, b: File, reference: File | None) -> PairEvidence:
+    """Compare two files: by comparison words in both orders where the model has them, else by their scores.
+
+    Raises:
+        ModelError: The model failed.
+    """
+    if scorer.preset.comparing() is None:
+        p = thurstone(a.score, b.score)
+        return PairEvidence(first=a.key, second=b.key, first_better=p, method="scores")
+    options = ScoreOptions(frames=a.score.provenance.frame_rule)
+    pristine = None if reference is None else reference.source
+    found = compare(scorer, a.source, b.source, reference=pristine, options=options)
+    if isinstance(found, Unscored):
+        raise InferenceError(f"{a.key} and {b.key} cannot be compared: {found.message}")
+    return PairEvidence(
+        first=a.key,
+        second=b.key,
+        first_better=found.p_a_better,
+        method=found.method,
+        order_gap=found.position_bias,
+    )
 
 
 def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:

@@ -1,7 +1,7 @@
-"""A structured assessment of one file: how good, what distorts it, where and when, what that does, in one paragraph.
+"""A structured assessment of one file: how good, what distorts it, where and when, what that does, one paragraph.
 
-Every field but the paragraph comes from readings (:mod:`~mllmqa.asking.evidence`); the paragraph is an answer that is
-checked against them (:mod:`~mllmqa.asking.answer`).
+Every field but the paragraph comes from readings (:mod:`~mllmqa.asking.evidence`); the paragraph is an answer that
+is checked against them (:mod:`~mllmqa.asking.answer`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mllmqa.asking.explain import Assessment, Distortion
 
 
+UNCHECKED = "Written by the model; its places are not checked."
+
+
 def as_text(it: Assessment, name: str) -> str:
     """Return a few lines for a terminal."""
     lines = [f"{name}: {it.level}, {it.score:.2f} ± {it.std:.2f} of 5", "", it.paragraph, ""]
@@ -76,7 +79,7 @@ def as_html(it: Assessment, name: str, picture_png: bytes | None = None) -> str:
     return environment.from_string(source).render(
         it=it, name=name, version=__version__, uri=data_uri(picture_png) if picture_png else None,
         caption=caption_of(it), origin=origin_of(it), clean=capital(_clean(it)), provenance=provenance_of(it),
-        severity=severity_of, place=place_of,
+        severity=severity_of, unchecked=UNCHECKED, place=place_of,
     )  # fmt: skip
 
 

@@ -109,7 +109,7 @@ def timeline(
         return _MARGIN_PX + (LONG_PX - 2 * _MARGIN_PX) * time_s / length
 
     def y_of(value: float) -> float:
-        return top + _PLOT_PX - 12 - (_PLOT_PX - 24) * (value - 1) / 4
+        return float(top + _PLOT_PX - 12 - (_PLOT_PX - 24) * (value - 1) / 4)
 
     for start, end in spans:
         draw.rectangle((x_of(start), y_of(5), x_of(end), y_of(1)), fill=_SPAN)

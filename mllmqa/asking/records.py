@@ -98,9 +98,9 @@ class PairEvidence(Record):
     first_better: Probability = Field(ge=0, le=1)
     """Probability that the first is better, both orders averaged."""
     method: str
-    """``thurstone``: from the two score distributions; else what the comparison used."""
+    """As in :class:`mllmqa.schema.Comparison`: ``comparison-words`` or ``scores``."""
     order_gap: float | None = None
-    """By how much the answer differs between the two orders; None: the method has no order."""
+    """By how much the answer differs between the two orders; None: scores have no order."""
 
     def better(self, one: str) -> float:
         """Return the probability that this one of the two is the better."""
