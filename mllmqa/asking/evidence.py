@@ -177,7 +177,7 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
         else:
             unread[f"severity:{category}"] = found
     grid = depth.grid if ready.media.kind == "image" else None
-    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, likely)
+    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, likely[: thresholds.MOST_NAMED])
     evidence = FileEvidence(
         key=key, score=score, presence=tuple(presence), severities=tuple(severities), tiles=tile_map, unread=unread
     )
