@@ -109,7 +109,7 @@ def worst_places(file: FileEvidence) -> tuple[list[Box], list[Span]]:
 
 
 def duration_of(file: FileEvidence) -> float:
-    """Return the length of a video in seconds; of an array, which does not tell, half a step more than its times."""
+    """Return the length of a video in seconds; of an array, which does not tell, half a step more than that."""
     times, told = file.score.provenance.timestamps_s, file.score.media.duration_s
     if told is not None or not times:
         return told or 0.0

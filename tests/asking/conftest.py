@@ -37,6 +37,8 @@ class Eye(Loopback):
 
     seen: dict[bytes, Seen] = field(default_factory=dict)
     says: deque[str] = field(default_factory=deque)
+    otherwise: set[str] = field(default_factory=set)
+    """Closed questions with one of these pieces are answered with "Perhaps"."""
 
     @property
     def spoken_to(self) -> list[Received]:
@@ -58,6 +60,8 @@ class Eye(Loopback):
         if "is better" in text or "A or B" in text:
             first = _rank(views[-2]) < _rank(views[-1])
             return {" A": 0.9 if first else 0.1, " B": 0.1 if first else 0.9}
+        if any(piece in text for piece in self.otherwise):
+            return {"Perhaps": 1.0}
         named = re.search(r"(?:any|strong is the) (.+?) (?:in|of) this", text)
         if named is None:
             return {f" {views[0].level}": 0.9, " fair": 0.05, " The": 0.05} if views else {" fair": 1.0}

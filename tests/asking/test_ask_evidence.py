@@ -72,6 +72,12 @@ def test_an_endpoint_reads_what_it_sees(scorer: Scorer, eye: Eye, make: Make) ->
     assert Evidence.model_validate_json(found.model_dump_json()) == found
 
 
+def test_distortions_are_read_only_where_wanted(scorer: Scorer, eye: Eye, make: Make) -> None:
+    (file,) = gather(scorer, [make("a.png")], depth=Depth(distortions=False)).evidence.files
+    assert (file.presence, file.why_unread) == ((), "no distortion was asked about")
+    assert len(eye.received) == 1
+
+
 def test_only_what_is_likely_is_graded(scorer: Scorer, eye: Eye, make: Make) -> None:
     gather(scorer, [make("a.png", blur="obvious")])
     asked = [text for one in eye.received for text in one.texts]
@@ -88,6 +94,18 @@ def test_tiles_are_scored_and_searched_for_what_is_there(scorer: Scorer, eye: Ey
     grid = gather(scorer, [big], depth=Depth(grid=(4, 4))).evidence.files[0].tiles
     assert grid is not None
     assert (grid.rows, grid.columns, len(grid.values), grid.presence) == (2, 3, 6, {})
+
+
+def test_an_answer_in_other_words_costs_its_own_reading_only(scorer: Scorer, eye: Eye, make: Make) -> None:
+    label = vocabulary().label("noise")
+    eye.otherwise.add(f"any {label}")
+    (file,) = gather(scorer, [make("a.png", blur="serious")]).evidence.files
+    assert len(file.presence) == 11
+    assert file.probability("noise") is None
+    assert "the answer is no level word: 'Perhaps'" in file.unread["presence:noise"]
+    eye.otherwise.add("How strong")
+    (file,) = gather(scorer, [make("b.png", seed=1, blur="serious")]).evidence.files
+    assert (file.severities, "severity:blur" in file.unread) == ((), True)
 
 
 # ------------------------------------------------------------------ a model on this machine
@@ -116,7 +134,9 @@ def test_each_question_alone_reads_the_same(knowing: Scorer) -> None:
 
 def test_frames_are_averaged_and_kept(knowing: Scorer) -> None:
     clip = np.stack([photo_pixels(64, 48, seed=k) for k in range(3)])
-    plain = knowing.preset.model_copy(update={"video": knowing.preset.video.model_copy(update={"mode": "per-frame"})})
+    plain = knowing.preset.model_copy(
+        update={"video": knowing.preset.video.model_copy(update={"mode": "per-frame"})}
+    )
     file = gather(Scorer(knowing.backend, plain), [clip], depth=Depth(frames="uniform:3")).evidence.files[0]
     assert file.score.frames is not None
     assert len(file.score.frames) == 3

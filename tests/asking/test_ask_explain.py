@@ -43,9 +43,8 @@ def test_a_paragraph_that_does_not_hold_is_composed(scorer: Scorer, eye: Eye, ma
     eye.says += ["There is no distortion.", "There is no distortion."]
     it = explain(scorer, make("a.png", "poor", blur="serious"))
     assert it.answer.source == "evidence"
-    assert it.paragraph == (
-        "The quality of the image is poor (2.1 of 5). The image shows serious blur. Edges and fine texture are lost."
-    )
+    stated = "The quality of the image is poor (2.1 of 5). The image shows serious blur."
+    assert it.paragraph == f"{stated} Edges and fine texture are lost."
 
 
 def test_steps_are_the_reasoning_forms(scorer: Scorer, eye: Eye, make: Make) -> None:

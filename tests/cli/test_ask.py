@@ -10,18 +10,20 @@ import pytest
 
 from mllmqa.asking import Answer
 from mllmqa.cli.ask import WHY, notes_of
+from tests.asking.conftest import Eye
 from tests.conftest import Run
-from tests.loopback import Loopback, without_endpoint
+from tests.loopback import without_endpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loopback]:
-    """Its most likely token is " good", whatever is asked; "Yes" and "No" it never says."""
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Eye]:
+    """Sees fair pictures without distortions, and has nothing to say."""
     without_endpoint(monkeypatch, tmp_path)
-    with Loopback(tokens={" good": 0.7, " fair": 0.2, " Yes": 0.05, " No": 0.05}) as loopback:
-        yield loopback
+    with Eye() as eye:
+        eye.says.append("Hm.")
+        yield eye
 
 
 def test_help(run: Run) -> None:
@@ -49,24 +51,26 @@ def test_a_refusal_as_json_is_the_record(run: Run, photo: Path) -> None:
     assert (ran.code, found.source, found.reason) == (1, "refusal", "outside")
 
 
-def test_an_answer_over_an_endpoint(run: Run, server: Loopback, photo: Path) -> None:
+def test_an_answer_over_an_endpoint(run: Run, server: Eye, photo: Path) -> None:
     ran = run("ask", "how good is it?", photo, "--model", "api:eye", "--base-url", server.url, "--json")
     assert ran.code == 0, ran.err
     found = Answer.model_validate_json(ran.out)
-    assert (found.source, found.reason) == ("evidence", "says-nothing")  # "good" alone is no sentence
-    assert found.text == "The quality of the image is good (3.8 of 5)."
+    assert (found.source, found.reason) == ("evidence", "says-nothing")
+    assert found.text == "The quality of the image is fair (3.0 of 5)."
     assert json.loads(ran.out)["evidence"]["files"][0]["score"]["provenance"]["model"] == "api:eye"
     assert "requests" in ran.err
 
 
-def test_people_see_text_and_where_it_comes_from(run: Run, server: Loopback, photo: Path) -> None:
-    ran = run("ask", "how good is it?", "-", "--model", "api:eye", "--base-url", server.url, stdin=photo.read_bytes())
-    assert ran.out == "The quality of the image is good (3.8 of 5).\n"
+def test_people_see_text_and_where_it_comes_from(run: Run, server: Eye, photo: Path) -> None:
+    ran = run(
+        "ask", "how good is it?", "-", "--model", "api:eye", "--base-url", server.url, stdin=photo.read_bytes()
+    )
+    assert ran.out == "The quality of the image is fair (3.0 of 5).\n"
     first = ran.err.splitlines()[0]
-    assert first.startswith(f"composed of the model's readings ({WHY['says-nothing']}); confidence 1.00")
+    assert first.startswith(f"composed of the model's readings ({WHY['says-nothing']}); confidence 0.95")
 
 
-def test_a_broken_file_is_a_refusal(run: Run, server: Loopback, tmp_path: Path) -> None:
+def test_a_broken_file_is_a_refusal(run: Run, server: Eye, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     ran = run("ask", "how good is it?", broken, "--model", "api:eye", "--base-url", server.url)

@@ -9,18 +9,20 @@ import pytest
 from PIL import Image
 
 from mllmqa.asking.explain import Assessment
+from tests.asking.conftest import Eye
 from tests.conftest import Run
-from tests.loopback import Loopback, without_endpoint
+from tests.loopback import without_endpoint
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """Options of an endpoint that sees a good picture without distortions."""
+    """Options of an endpoint that sees fair pictures without distortions, and has nothing to say."""
     without_endpoint(monkeypatch, tmp_path)
-    with Loopback(tokens={" good": 0.7, " fair": 0.2, " No": 0.05, " Yes": 0.001}) as server:
-        yield ("--model", "api:eye", "--base-url", server.url)
+    with Eye() as eye:
+        eye.says += ["Hm."] * 9
+        yield ("--model", "api:eye", "--base-url", eye.url)
 
 
 def test_help(run: Run) -> None:
@@ -31,7 +33,7 @@ def test_text(run: Run, photo: Path, model: tuple[str, ...]) -> None:
     ran = run("explain", photo, *model)
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
-    assert lines[0].startswith(f"{photo}: good, 3.78 ±")
+    assert lines[0].startswith(f"{photo}: fair, 3.00 ±")
     assert lines[-1].startswith("Composed of the readings (says-nothing)")
 
 
