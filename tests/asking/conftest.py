@@ -33,7 +33,7 @@ class Seen:
 
 @dataclass
 class Eye(Loopback):
-    """Answers closed questions by what it sees, and others with what it is told to say; behind ! it declines."""
+    """Answers closed questions by what it sees, and others with what it is told to say; at ! a filter stops it."""
 
     seen: dict[bytes, Seen] = field(default_factory=dict)
     says: deque[str] = field(default_factory=deque)
@@ -48,7 +48,7 @@ class Eye(Loopback):
     def _chat(self, request: Received) -> dict[str, Any]:
         if request.body.get("stream"):
             said = self.says.popleft()
-            answer = chat(None, refusal=said[1:]) if said.startswith("!") else chat(said)
+            answer = chat(said.lstrip("!"), "content_filter" if said.startswith("!") else "stop")
             answer["choices"][0]["logprobs"] = {"content": []}
             return answer
         self.tokens = self._closed(request)

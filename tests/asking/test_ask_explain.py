@@ -59,7 +59,7 @@ def test_steps_are_the_reasoning_forms(scorer: Scorer, eye: Eye, make: Make) -> 
     assert three.reasoning is not None
     assert "blur" in eye.spoken_to[3].texts[-1].split("Question: ")[1]
     eye.says.append("There is no distortion.")
-    clean = explain(scorer, make("b.png", "good"), options=ExplainOptions(steps="three"))
+    clean = explain(scorer, make("b.png", "good", 1), options=ExplainOptions(steps="three"))
     assert clean.reasoned is None
 
 

@@ -42,7 +42,8 @@ def test_every_format_and_the_picture(run: Run, photo: Path, model: tuple[str, .
     ran = run("explain", photo, *model, "--format", "markdown", "--picture", picture, "--tiles", "2x3")
     assert ran.code == 0, ran.err
     assert "![Quality by place, 1 bad to 5 excellent](map.png)" in ran.out
-    assert Image.open(picture).size == (320, 240 + 34)
+    with Image.open(picture) as drawn:
+        assert drawn.size == (320, 240 + 34)
     assert run("explain", photo, *model, "--format", "html", "--out", page).out == ""
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") == 1
