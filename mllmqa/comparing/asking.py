@@ -26,7 +26,7 @@ from mllmqa.errors import MllmqaError, UsageError
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.presets import ComparisonPreset
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, about, make_plan
-from mllmqa.schema import Method, Score, Unscored
+from mllmqa.schema import Method, Readout, Score, Unscored
 from mllmqa.scoring import Input, Scorer, answered, prepare_ahead
 
 Kind = Literal["image", "video"]
@@ -41,12 +41,14 @@ class Asked:
         b_first: The same where it is the second of the pair.
         coverage: Mean mass of the comparison words; None where an endpoint does not tell.
         n_pairs: Pairs of pictures that were asked about.
+        readout: How the words were read.
     """
 
     a_first: float
     b_first: float
     coverage: float | None
     n_pairs: int
+    readout: Readout
 
     @property
     def p_better(self) -> float:
@@ -197,7 +199,8 @@ class Asker:
         b_first = float(np.mean(values[n:])) if twice else a_first
         known = [c for c in coverages if c is not None]
         covered = float(np.mean(known)) if len(known) == len(coverages) else None
-        return Asked(a_first, b_first, covered, n)
+        readouts = {answer.readout for answer in answers}
+        return Asked(a_first, b_first, covered, n, readouts.pop() if len(readouts) == 1 else "mixed")
 
     def _prompt(self, how: ComparisonPreset, kind: Kind, reference: bool) -> prompts.Prompt:
         return prompts.render(prompts.load(how.prompt), medium=kind, reference=reference)

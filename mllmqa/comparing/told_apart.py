@@ -3,8 +3,8 @@
 Two items are told apart if their z is significant, two-sided, among all pairs of the ranking by Holm's step-down
 procedure (Scand. J. Statist. 6, 1979): the chance of telling apart any two that are equal is at most alpha.
 
-* By comparison words, z = |s_i − s_j| / SE(s_i − s_j), with the MAP scores and their Laplace covariance. The test is
-  an approximation, and with few comparisons per item a careful one: the prior draws scores together.
+* By comparison words, z = |s_i − s_j| / SE(s_i − s_j), with the MAP scores and their Laplace covariance. The test
+  is an approximation, and with few comparisons per item a careful one: the prior draws scores together.
 * By scores, z = |m_i − m_j| / √(s_i² + s_j²), with means and deviations of the distributions over the level words:
   whether one opinion on i differs from one on j. There is no number of judgements that a smaller error could follow
   from.

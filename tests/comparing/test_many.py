@@ -79,9 +79,7 @@ def test_scores_and_errors_are_the_map_estimate_of_what_was_answered() -> None:
         wins[pair.a, pair.b], wins[pair.b, pair.a] = pair.p_a_better, 1 - pair.p_a_better
     expected = ranking.rank(wins)
     np.testing.assert_allclose([item.map_score for item in found.items], expected.scores, atol=1e-9)
-    np.testing.assert_allclose(
-        [item.standard_error for item in found.items], expected.standard_errors, atol=1e-9
-    )
+    np.testing.assert_allclose([item.standard_error for item in found.items], expected.standard_errors, atol=1e-9)
     assert [item.n_pairs for item in found.items] == np.count_nonzero(wins + wins.T, axis=1).tolist()
 
 

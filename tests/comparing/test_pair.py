@@ -14,7 +14,7 @@ import mllmqa
 from mllmqa.comparing import compare
 from mllmqa.comparing.preference import thurstone
 from mllmqa.errors import UsageError
-from mllmqa.models.presets import AnchoredPreset, presets
+from mllmqa.models.presets import AnchoredPreset
 from mllmqa.prepare import ScoreOptions
 from mllmqa.schema import Comparison, Unscored, read_comparison
 from mllmqa.scoring import Scorer
@@ -55,7 +55,9 @@ def test_both_orders_are_asked_and_named() -> None:
     assert found.p_a_better == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-6)
     assert found.position_bias == pytest.approx(0, abs=1e-6)
     assert found.coverage == pytest.approx(COVERAGE, abs=1e-6)
-    assert found.gap == pytest.approx(found.a.score.value - found.b.score.value if found.a.score and found.b.score else 0)
+    assert found.gap == pytest.approx(
+        found.a.score.value - found.b.score.value if found.a.score and found.b.score else 0
+    )
 
 
 def test_a_liking_for_the_first_place_is_reported_and_averaged_out() -> None:
@@ -135,13 +137,6 @@ def test_five_words_about_the_second_picture() -> None:
     cut = refused(scorer, grey(180), grey(120), options=ScoreOptions(view="tiles:1x2"))
     assert cut.reason == "usage"
     assert "which this model cannot compare" in cut.message
-
-
-def test_what_a_preset_says_about_comparing() -> None:
-    theirs = presets()["compare2score"].comparing()
-    assert theirs is not None
-    assert (theirs.words, theirs.temperature, theirs.favours, theirs.named) == ("comparison", 100, "second", False)
-    assert presets()["generic"].comparing() is None
 
 
 # ---------------------------------------------------------------- by scores
