@@ -168,11 +168,11 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
         del identity["model"]  # how the user spelled its folder
     decided = {
         "model": identity,
-        "preset": preset.model_dump(exclude={"comparison"}),  # decides no score
+        "preset": preset.model_dump(exclude={"comparison", "follows"}),  # decide no score
         "levels": prompts.word_scale(preset.words).model_dump(),
         "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
         "seed": VIEW_SEED,
-        "versions": [__version__, *(version(name) for name in ("transformers", "pillow", "av", "numpy"))],
+        "versions": [__version__, *(_version(name) for name in ("transformers", "pillow", "av", "numpy"))],
     }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -303,8 +303,12 @@ def _joint_request(views: list[tuple[ImageHWC, ...]], clip: Clip, plan: Plan) ->
 
 
 @cache
+def _version(name: str) -> str:
+    return version(name)  # reads files each time
+
+
 def _versions() -> dict[str, str]:
-    return {"torch_version": version("torch"), "transformers_version": version("transformers")}
+    return {"torch_version": _version("torch"), "transformers_version": _version("transformers")}
 
 
 def _provenance(

@@ -253,6 +253,8 @@ class Comparison(Record):
     coverage: float | None = Field(default=None, ge=0, le=1 + 1e-6)
     """Probability mass of the comparison words in the open vocabulary, mean over all answers; None for scores and
     where an endpoint does not tell."""
+    readout: Readout | None = None
+    """How the comparison words were read; None for scores, which tell their own."""
     gap: float | None = None
     """Score of A minus that of B, on 1..5; None without scores."""
     gap_std: float | None = Field(default=None, ge=0)

@@ -26,11 +26,10 @@ from mllmqa.errors import MllmqaError, UsageError
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.presets import ComparisonPreset
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, about, make_plan
-from mllmqa.schema import Method, Score, Unscored
+from mllmqa.schema import Method, Readout, Score, Unscored
 from mllmqa.scoring import Input, Scorer, answered, prepare_ahead
 
 Kind = Literal["image", "video"]
-_KINDS: tuple[Kind, ...] = ("image", "video")
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,14 @@ class Asked:
         b_first: The same where it is the second of the pair.
         coverage: Mean mass of the comparison words; None where an endpoint does not tell.
         n_pairs: Pairs of pictures that were asked about.
+        readout: How the words were read.
     """
 
     a_first: float
     b_first: float
     coverage: float | None
     n_pairs: int
+    readout: Readout
 
     @property
     def p_better(self) -> float:
@@ -95,13 +96,14 @@ class Asker:
         options = options or ScoreOptions()
         backend, preset = scorer.backend, scorer.preset
         self.scorer = scorer
-        self.plan = make_plan(preset, backend.info, backend.native_video, options)
         how = preset.comparing()
         if how is not None and prompts.load(how.prompt).aspect != options.aspect:
             how = None  # asked about one aspect only: of another one it has scores
         self._how: ComparisonPreset | None = how
         self.scores = preset.anchored is None or isinstance(scorer, AnchoredScorer)
         self._score_plan: Plan | None = scorer.plan(options) if self.scores else None
+        plain = None if self._score_plan is None or self._score_plan.anchors else self._score_plan
+        self.plan = plain or make_plan(preset, backend.info, backend.native_video, options)
         self.method: Method = "scores" if how is None else "comparison-words"
         self.takes_reference = how is not None and how.named
         self._scale = prompts.word_scale("comparison" if how is None else how.words)
@@ -112,9 +114,9 @@ class Asker:
     def _spec(self) -> str:
         parts = [self.plan.spec, self._score_plan.spec if self._score_plan else "", self.method]
         if self._how is not None:
-            asked = [self._prompt(self._how, kind, ref).sha256 for kind in _KINDS for ref in (False, True)]
-            names = [wording("layout").model_dump_json()] if self._how.named else []
-            parts += [self._how.model_dump_json(), self._scale.model_dump_json(), *asked, *names]
+            asked = prompts.load(self._how.prompt)
+            parts += [part.model_dump_json() for part in (self._how, self._scale, asked)]
+            parts += [wording("layout").model_dump_json()] if self._how.named else []
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     # ------------------------------------------------------------------ sides
@@ -197,7 +199,8 @@ class Asker:
         b_first = float(np.mean(values[n:])) if twice else a_first
         known = [c for c in coverages if c is not None]
         covered = float(np.mean(known)) if len(known) == len(coverages) else None
-        return Asked(a_first, b_first, covered, n)
+        readouts = {answer.readout for answer in answers}
+        return Asked(a_first, b_first, covered, n, readouts.pop() if len(readouts) == 1 else "mixed")
 
     def _prompt(self, how: ComparisonPreset, kind: Kind, reference: bool) -> prompts.Prompt:
         return prompts.render(prompts.load(how.prompt), medium=kind, reference=reference)

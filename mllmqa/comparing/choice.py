@@ -39,7 +39,7 @@ def information_gain(mean: Float, variance: Float) -> Float:
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     weights = weights / weights.sum()
     deviation = np.sqrt(variance)
-    within = np.zeros_like(mean)
+    within = np.zeros(np.shape(mean))
     for node, weight in zip(nodes, weights, strict=True):
         within += weight * _entropy_at(mean + deviation * node)
     return np.maximum(0.0, _entropy_at(mean / np.sqrt(1 + variance)) - within)

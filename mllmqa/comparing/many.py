@@ -24,7 +24,7 @@ from mllmqa.comparing.choice import next_pairs, usual_budget
 from mllmqa.comparing.pair import other_kind
 from mllmqa.comparing.preference import thurstone
 from mllmqa.comparing.shelf import Shelf
-from mllmqa.comparing.told_apart import ALPHA, groups, told_apart
+from mllmqa.comparing.told_apart import ALPHA, groups, told_apart, z_of_ranking, z_of_scores
 from mllmqa.errors import MllmqaError, UsageError
 from mllmqa.prepare import Prepared, Refused, ScoreOptions
 from mllmqa.schema import Ranked, RankedItem, RankedPair, Score, Unscored
@@ -274,8 +274,9 @@ def _items(table: _Table) -> tuple[tuple[RankedItem, ...], list[int]]:
         return (), []
     found = ranking.rank(table.wins)
     order = np.argsort(-found.scores, kind="stable")
-    apart = told_apart(found)[np.ix_(order, order)]
-    shared = groups(apart)
+    known = [score for score in table.scores if score is not None]
+    z = z_of_scores(known) if table.asker.method == "scores" else z_of_ranking(found)
+    shared = groups(told_apart(z)[np.ix_(order, order)])
     pairs = np.count_nonzero(table.wins + table.wins.T, axis=1)
     items = tuple(
         RankedItem(

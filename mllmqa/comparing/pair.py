@@ -114,6 +114,7 @@ def _compared(asker: Asker, sides: _Sides) -> Comparison | Unscored:
         position_bias=asked.position_bias if asked else None,
         n_pairs=asked.n_pairs if asked else 0,
         coverage=asked.coverage if asked else None,
+        readout=asked.readout if asked else None,
         gap=known[0].value - known[1].value if known else None,
         gap_std=spread_of_gap(known[0], known[1]) if known else None,
         reference_used=None if third is None else asker.takes_reference,
