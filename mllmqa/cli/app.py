@@ -46,6 +46,7 @@ def _register() -> None:
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
     from mllmqa.cli.chat import chat
+    from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
     from mllmqa.cli.models import app as models
@@ -54,6 +55,7 @@ def _register() -> None:
 
     app.command("score")(score)
     app.command("chat")(chat)
+    app.command("compare")(compare)
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
