@@ -2,6 +2,7 @@
 
 =================  ===================================================================================
 ``session``        files, questions and answers so far, the model; knows no terminal
+``grounded``       answers that rest on readings, and comparisons
 ``plain``          answers in a model's own words
 ``commands``       what a line that begins with ``/`` does
 ``loop``           lines in, answers out, Ctrl-C

@@ -1,7 +1,7 @@
 """Lines in, answers out: a person at a terminal, or a pipe.
 
-At a terminal the first Ctrl-C ends the answer, and what was said of it stays; a second one gives up at once where
-the model is not yet saying anything. At the prompt Ctrl-C leaves. Over a pipe it leaves always.
+At a terminal Ctrl-C ends the answer: what was said of it stays. Before the model begins to speak, and at the second
+press, it is given up at once. At the prompt Ctrl-C leaves. Over a pipe it leaves always.
 """
 
 from __future__ import annotations
@@ -109,22 +109,27 @@ class Interrupts:
     """Ctrl-C while an answer is being said."""
 
     def __init__(self) -> None:
-        self.pressed = False
+        self._pressed = self._asked = False
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Take the first Ctrl-C as a wish; the second is a KeyboardInterrupt."""
-        self.pressed = False
+        """Take a Ctrl-C as a wish, if somebody has begun to ask for it; else, and again, as KeyboardInterrupt."""
+        self._pressed = self._asked = False
         before = signal.signal(signal.SIGINT, self._take)
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def pressed(self) -> bool:
+        """Tell whether the answer shall end."""
+        self._asked = True
+        return self._pressed
+
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.pressed:
+        if self._pressed or not self._asked:
             raise KeyboardInterrupt
-        self.pressed = True
+        self._pressed = True
 
 
 class Loop:
@@ -204,7 +209,7 @@ class Loop:
             self._screen.reply(self._session.ask(clean, self._screen.piece))
             return
         with self._interrupts.answering():
-            reply = self._session.ask(clean, self._screen.piece, lambda: self._interrupts.pressed)
+            reply = self._session.ask(clean, self._screen.piece, self._interrupts.pressed)
         self._screen.reply(reply)
 
 

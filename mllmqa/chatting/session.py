@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from mllmqa import media
 from mllmqa._version import __version__
+from mllmqa.asking.evidence import KEYS
 from mllmqa.chatting.transcript import Added, Answered, ComparedTwo, Frames, Model, Scored, Transcript
 from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.media.source import printable
@@ -17,9 +18,6 @@ from mllmqa.schema import Media, Score, Unscored
 
 if TYPE_CHECKING:
     from mllmqa.scoring import Scorer
-
-KEYS = "ABCDEFGH"
-"""Letters of the files, in order; there are no more files than letters."""
 
 MAX_NEW_TOKENS = 256
 

@@ -15,8 +15,9 @@ from mllmqa.errors import MllmqaError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mllmqa.chatting import Session
+    from mllmqa.chatting import Doing, Session
     from mllmqa.chatting.loop import Screen
+    from mllmqa.chatting.transcript import Transcript
     from mllmqa.scoring import Scorer
 
 _Files = Annotated[
@@ -41,6 +42,9 @@ def chat(
         Path | None,
         typer.Option(metavar="FILE", help="Ask the questions of a transcript again; show what differs."),
     ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="The model's own words: nothing is read first or checked.")
+    ] = False,
     max_tokens: Annotated[int, typer.Option(min=1, max=8192, help="Greatest length of an answer.")] = 256,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
@@ -57,7 +61,7 @@ def chat(
     """Talk about the quality of images and videos: ask, follow up, score, compare.
 
     At a terminal: Ctrl-C stops an answer, at the prompt it leaves. Over a pipe: one question or command per line.
-    /help lists the commands.
+    /help lists the commands. Answers rest on the model's readings and are held against them, unless --plain.
 
     Exit code: 0, 1 something could not be done (over a pipe) or differs (--replay), 2 usage, 130 interrupted.
     """
@@ -76,9 +80,9 @@ def chat(
     if replay is not None:
         from mllmqa.chatting.replay import first_model
 
-        session = _session(load, model or first_model(events) or "nano", record, max_tokens, frames)
+        session = _session(_doing(load, max_tokens, plain), model or first_model(events) or "nano", record, frames)
         raise typer.Exit(_replayed(session, events, change_models=model is None))
-    session = _session(load, model or "nano", record, max_tokens, frames)
+    session = _session(_doing(load, max_tokens, plain), model or "nano", record, frames)
     raise typer.Exit(_talk(session, files or []))
 
 
@@ -95,13 +99,18 @@ def _load(name: str, local: dict[str, Any], remote: tuple[Any, ...]) -> Scorer:
     return load_model(name, {"base": local["base"]}, None, **how)
 
 
-def _session(
-    load: Callable[[str], Scorer], model: str, record: Any, max_tokens: int, frames: str | None
-) -> Session:
-    from mllmqa.chatting import Doing, Session
+def _doing(load: Callable[[str], Scorer], max_tokens: int, plain: bool) -> Doing:
+    from mllmqa.chatting import Doing
+    from mllmqa.chatting.grounded import GroundedTalk, compare_files
     from mllmqa.chatting.plain import PlainTalk
 
-    session = Session(load(model), Doing(PlainTalk(), load, None, max_tokens), record)
+    return Doing(PlainTalk() if plain else GroundedTalk(), load, compare_files, max_tokens)
+
+
+def _session(doing: Doing, model: str, record: Transcript, frames: str | None) -> Session:
+    from mllmqa.chatting import Session
+
+    session = Session(doing.load(model), doing, record)
     if frames is not None:
         session.set_frames(frames)
     return session

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
+from mllmqa.asking.speaking import user_turn
 from mllmqa.chatting import Question
-from mllmqa.chatting.plain import PlainTalk, confidence, turns_of
+from mllmqa.chatting.plain import PlainTalk
 from mllmqa.chatting.session import ChatFile, Exchange
 from mllmqa.errors import MediaLimitError, MediaNotFoundError, UsageError
 from mllmqa.loading import load
@@ -26,29 +26,26 @@ def _file(key: str, path: Path | str) -> ChatFile:
     return ChatFile(key, str(path), open_media(str(path), name=str(path)).info)
 
 
-def _texts(turns: list[Turn]) -> list[list[str]]:
-    return [[part if isinstance(part, str) else "@" for part in turn.content] for turn in turns]
+def _texts(turn: Turn) -> list[str]:
+    return [part for part in turn.content if isinstance(part, str)]
 
 
 def test_one_picture_has_no_name_and_two_have(nano: Scorer, pair: tuple[str, str]) -> None:
     talk = PlainTalk()
-    a, b = (talk._shown(nano, _file(key, path), None) for key, path in zip("AB", pair, strict=True))
-    assert _texts(turns_of([a], ["why?"]))[0][-2:] == ["@", "why?"]
-    assert "Image A:" not in _texts(turns_of([a], ["why?"]))[0]
-    both = _texts(turns_of([a, b], ["one?", "so.", "two?"]))
-    assert [text for text in both[0] if text != "@"] == ["Image A:", "Image B:", "one?"]
-    assert both[1:] == [["so."], ["two?"]]
-    assert talk._shown(nano, _file("A", pair[0]), None) is a
+    a, b = (talk.shown(nano, _file(key, path), None) for key, path in zip("AB", pair, strict=True))
+    assert _texts(user_turn([a], "why?")) == ["why?"]
+    assert _texts(user_turn([a, b], "why?")) == ["Image A:", "Image B:", "why?"]
+    assert talk.shown(nano, _file("A", pair[0]), None) is a
 
 
 def test_frames_are_named_with_their_times(nano: Scorer, tmp_path: Path) -> None:
     clip = _file("A", make_video(tmp_path / "clip.mp4", 20))
-    shown = PlainTalk()._shown(nano, clip, "uniform:2")
-    (turn,) = turns_of([shown], ["when?"])
-    names = [part for part in turn.content if isinstance(part, str)]
-    assert len(names) == 3
-    assert all(name.startswith("Video A (") and name.endswith(" s):") for name in names[:2])
-    assert len(shown.halved().parts) == 1
+    shown = PlainTalk().shown(nano, clip, "uniform:2")
+    first, second, question = _texts(user_turn([shown], "when?"))
+    assert question == "when?"
+    assert "A" in first
+    assert first != second
+    assert [f"{t:.1f}" in name for t, name in zip(shown.times_s, (first, second), strict=True)] == [True, True]
 
 
 def test_nano_answers_each_question_by_itself(nano: Scorer, pair: tuple[str, str]) -> None:
@@ -78,12 +75,6 @@ def test_no_file_and_a_file_that_is_gone(nano: Scorer, pair: tuple[str, str]) ->
         PlainTalk()(nano, Question("why?", (file,)))
 
 
-def test_confidence_is_the_geometric_mean() -> None:
-    assert confidence(tuple(np.log([0.5, 0.125]))) == pytest.approx(0.25)
-    assert confidence(()) is None
-    assert confidence(None) is None
-
-
 # ---------------------------------------------------------------- a model with a short memory
 
 
@@ -111,12 +102,13 @@ def test_earlier_questions_go_first_then_frames(tmp_path: Path) -> None:
     roomy = PlainTalk()(_tiny(place, 4096), question)
     assert roomy.notes == ()
     one = _tokens(_tiny(place, 4096), place, question)
-    each = 9 + len("Video A (0.0 s):")  # tokens of a picture, and its name in bytes
+    (name,) = {name for name, *_ in PlainTalk().shown(_tiny(place, 4096), clip, "uniform:1").parts}
+    each = 9 + len(name)  # tokens of a picture, and its name in bytes
     less = PlainTalk()(_tiny(place, one + 4 * each + 20), question)
     assert less.notes == ("earlier questions did not fit into the model",)
     least = PlainTalk()(_tiny(place, one + 2 * each + 4), question)
     assert least.notes[0] == "earlier questions did not fit into the model"
-    assert least.notes[1].startswith("not all frames fit into the model; kept: A at 0.")
+    assert least.notes[1].startswith("frames kept: A at 0.")
     assert least.notes[1].count(".") == 2  # two times
     with pytest.raises(MediaLimitError):
         PlainTalk()(_tiny(place, 5), question)

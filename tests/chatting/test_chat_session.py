@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mllmqa.asking.evidence import KEYS
 from mllmqa.chatting import Compared, Doing, Question, Reply, Session
-from mllmqa.chatting.session import KEYS, ChatFile, Exchange
+from mllmqa.chatting.session import ChatFile, Exchange
 from mllmqa.chatting.transcript import Added, Answered, ComparedTwo, Frames, Model, Scored
 from mllmqa.errors import MediaNotFoundError, UnknownNameError, UsageError
 from mllmqa.schema import Score, Unscored

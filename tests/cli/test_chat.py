@@ -14,6 +14,8 @@ from tests.conftest import Run, photo_pixels
 from tests.loopback import Loopback, Reply, chat, without_endpoint
 from tests.terminal import Typing
 
+GOLDEN = Path(__file__).parents[1] / "golden"
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[str, str]:
@@ -23,13 +25,18 @@ def pair(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "a.png"), str(tmp_path / "b.png")
 
 
+def test_help_is_as_committed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert run("chat", "--help").out == (GOLDEN / "help-chat.txt").read_text(encoding="utf-8")
+
+
 # ---------------------------------------------------------------- over a pipe
 
 
 def test_questions_over_a_pipe_and_again(run: Run, pair: tuple[str, str], tmp_path: Path) -> None:
     place = tmp_path / "talk.jsonl"
     lines = b"Rate the quality of this image.\n/score A\n/why\n"
-    ran = run("chat", *pair, "--transcript", place, stdin=lines)
+    ran = run("chat", "--plain", *pair, "--transcript", place, stdin=lines)
     assert ran.code == 0, ran.err
     assert "> " not in ran.out
     answer, row, why, because = ran.out.splitlines()
@@ -40,7 +47,7 @@ def test_questions_over_a_pipe_and_again(run: Run, pair: tuple[str, str], tmp_pa
     events = read_transcript(place)
     assert [e.text for e in events if isinstance(e, Answered)] == [answer, because]
 
-    again = run("chat", "--replay", place)
+    again = run("chat", "--plain", "--replay", place)
     assert again.code == 0, again.err
     assert again.out.splitlines()[:2] == ["= Rate the quality of this image.", f"  {answer}"]
     assert again.err.splitlines()[-1] == "replayed 3: 3 the same, 0 differ"
@@ -48,9 +55,25 @@ def test_questions_over_a_pipe_and_again(run: Run, pair: tuple[str, str], tmp_pa
     told = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
     told[3]["text"] = "It is perfect."
     place.write_text("".join(f"{json.dumps(one)}\n" for one in told), encoding="utf-8")
-    other = run("chat", "--replay", place, "--model", "nano")
+    other = run("chat", "--plain", "--replay", place, "--model", "nano")
     assert other.code == 1
     assert other.out.splitlines()[:3] == ["≠ Rate the quality of this image.", "- It is perfect.", f"+ {answer}"]
+
+
+def test_grounded_answers_over_a_pipe(run: Run, pair: tuple[str, str], tmp_path: Path) -> None:
+    place = tmp_path / "talk.jsonl"
+    lines = f"Who is this?\n/compare A B\n/why\n/save {place}\n".encode()
+    ran = run("chat", *pair, stdin=lines)
+    assert ran.code == 0, ran.err
+    declined, verdict, why, because, saved = ran.out.splitlines()
+    assert "quality" in declined
+    assert "better (p" in verdict
+    assert why.startswith("Why is ")
+    assert because
+    assert saved == f"saved 6 events to {place}"
+    again = run("chat", "--replay", place)
+    assert again.code == 0, again.out
+    assert again.err.splitlines()[-1] == "replayed 3: 3 the same, 0 differ"
 
 
 def test_mistakes_are_lines_and_the_rest_goes_on(run: Run, pair: tuple[str, str], tmp_path: Path) -> None:
@@ -115,7 +138,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(
     without_endpoint(monkeypatch, tmp_path)
     place = tmp_path / "talk.jsonl"
     with Loopback() as server:
-        options = ("--model", "api:eye", "--base-url", server.url, "--transcript", place)
+        options = ("--plain", "--model", "api:eye", "--base-url", server.url, "--transcript", place)
         with _at_a_terminal(pair[0], *options) as terminal:
             terminal.until("> ")
             server.script.append(Reply(body=chat("A is sharp and bright."), stall=4))
