@@ -21,7 +21,7 @@ from mllmqa.errors import PromptError, UnknownNameError
 from mllmqa.schema import Record
 
 WORDINGS = ("answer/", "build/", "teach/", "train/")
-"""Folders of files of other kinds: :mod:`mllmqa.asking`, ``.data.tasks``, ``.data.teacher``, ``.training.templates``."""
+"""Folders of files of other kinds: of ``mllmqa.asking``, ``.data.tasks``, ``.data.teacher``, ``.training``."""
 
 
 class PromptFile(Record):

@@ -105,7 +105,7 @@ def ask(
     try:
         gathered = gather(scorer, files, reference, depth_for(asked, options), options.prefer)
     except MediaError as error:
-        return refusal(question, refused("unreadable", key="A file", why=str(error)))
+        return refusal(question, refused("unreadable", why=str(error)))
     return answer(scorer, question, asked, gathered, history=history, options=options)
 
 

@@ -187,12 +187,13 @@ def _against_category(claim: Claim, category: str, key: str, evidence: Evidence)
         yield f"{label} was not read in {key}", "not read"
     elif claim.kind == "severity":
         severity = evidence.of(key).severity(category)
+        name = "SEVERITY_SLACK" if claim.exact else "OTHER_WORD_SLACK"
         slack = at.SEVERITY_SLACK if claim.exact else at.OTHER_WORD_SLACK
         if severity is None:
             yield f"the strength of {label} was not read in {key}", "not read"
         elif abs((claim.value or 0) - severity.value) > slack:
             grade = vocabulary().grade(severity.value)
-            yield f"{label} in {key} is {grade} ({severity.value:.1f} of 5)", "SEVERITY_SLACK"
+            yield f"{label} in {key} is {grade} ({severity.value:.1f} of 5)", name
     elif claim.denied and p > at.DENIED_ABOVE:
         yield f"{label} in {key} has probability {p:.2f}", "DENIED_ABOVE"
     elif not claim.denied and p < at.ABSENT_BELOW:

@@ -26,6 +26,7 @@ from mllmqa.media.views import tiles
 from mllmqa.models.base import Request
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Unscored
+from mllmqa.scoring import Input
 
 if TYPE_CHECKING:
     from mllmqa.prepare import Source
@@ -159,7 +160,7 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     """
     options = ScoreOptions(frames=depth.frames)
     plan = make_plan(scorer.preset, scorer.backend.info, scorer.backend.native_video, options)
-    ready = prepare(source, key, plan)
+    ready = prepare(source, Input.of(source).name, plan)
     if not isinstance(ready, Prepared):
         raise ready.error if isinstance(ready, Refused) else InferenceError("nothing to read", where=key)
     each = depth.per_frame or plan.video_mode == "per-frame"
@@ -177,7 +178,7 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
         else:
             unread[f"severity:{category}"] = found
     grid = depth.grid if ready.media.kind == "image" else None
-    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, likely)
+    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, likely[: thresholds.MOST_NAMED])
     evidence = FileEvidence(
         key=key, score=score, presence=tuple(presence), severities=tuple(severities), tiles=tile_map, unread=unread
     )

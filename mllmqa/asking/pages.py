@@ -48,7 +48,7 @@ def as_markdown(it: Assessment, name: str, picture: str | None = None) -> str:
             "",
             it.reasoning,
             "",
-            "*Written by the model; its places are not checked.*",
+            f"*{UNCHECKED}*",
             "",
         ]
     if picture:
