@@ -46,6 +46,7 @@ def _register() -> None:
     from mllmqa.cli.ask import ask
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
+    from mllmqa.cli.chat import chat
     from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
@@ -55,6 +56,7 @@ def _register() -> None:
     from mllmqa.cli.train import train_stage
 
     app.command("score")(score)
+    app.command("chat")(chat)
     app.command("compare")(compare)
     app.command("ask")(ask)
     app.command("explain")(explain)
