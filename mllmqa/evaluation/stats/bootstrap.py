@@ -219,20 +219,18 @@ class Resampler:
             weights: How often each item is drawn, int32 of shape (rows, N), the sum of each row at least 1.
         """
         weights = np.take(weights, self._order, axis=1, mode="clip")
-        total = weights.sum(axis=1, dtype=np.int64).astype(np.float64)
         real = weights.astype(np.float64)
-        rank_y = self._rank_y(weights, total)
-        heavy_y = real * rank_y
-        var_y = np.einsum("ij,ij->i", heavy_y, rank_y)
+        total = real.sum(axis=1)
+        cubes = _row_products(real * real, real)  # of the groups of equal values, where no values are equal
+        rank_y, var_y = self._rank_y(weights, total, cubes)
+        rank_y *= real
         k, sums = self._k, (real @ self._moments).T
         means = sums[: k + 1] / total
         spreads = sums[k + 1 : 2 * k + 2] - total * means**2
         found = np.empty((2, k, len(weights)))
         for i, ranks in enumerate(self._ranks):
-            rank_x = ranks(weights, total)
-            shared = np.einsum("ij,ij->i", heavy_y, rank_x)
-            rank_x *= rank_x
-            found[0, i] = _ratio(shared, np.einsum("ij,ij->i", real, rank_x), var_y, 0.5)
+            rank_x, var_x = ranks(weights, total, cubes)
+            found[0, i] = _ratio(_row_products(rank_y, rank_x) - total**3, var_x, var_y, 0.5)
             shared = sums[2 * k + 2 + i] - total * means[0] * means[i + 1]
             found[1, i] = _ratio(shared, spreads[i + 1], spreads[0], 1e-12)
         return found
@@ -249,17 +247,26 @@ class _Ranks:
         ends = np.concatenate([[0], np.cumsum(counts)])
         self._ends = None if len(counts) == len(values) else ends
 
-    def __call__(self, weights: Counts, total: Float) -> Float:
-        """Return twice the mid-rank of each item in each resample, minus its mean, shape (rows, N)."""
+    def __call__(self, weights: Counts, total: Float, cubes: Float) -> tuple[Float, Float]:
+        """Return twice the mid-rank of each item minus one, shape (rows, N), and its sum of squares around the mean.
+
+        The mean is ``total``; with t draws in a group of equal values the sum of squares is (total³ − Σ t³) / 3.
+        """
         upto = np.zeros((len(weights), weights.shape[1] + 1), dtype=np.int32)
         placed = weights if self._order is None else np.take(weights, self._order, axis=1, mode="clip")
         np.cumsum(placed, axis=1, out=upto[:, 1:])
         if self._ends is not None:
             upto = np.take(upto, self._ends, axis=1, mode="clip")
+            groups = np.diff(upto, axis=1).astype(np.float64)
+            cubes = _row_products(groups * groups, groups)
         twice = upto[:, 1:] + upto[:, :-1]
         if self._order is not None or self._ends is not None:
             twice = np.take(twice, self._inverse, axis=1, mode="clip")
-        return np.asarray(twice - total[:, None])
+        return twice.astype(np.float64), (total**3 - cubes) / 3
+
+
+def _row_products(a: Float, b: Float) -> Float:
+    return np.asarray(np.matmul(a[:, None, :], b[:, :, None])[:, 0, 0])
 
 
 def _ratio(shared: Float, a: Float, b: Float, least: float) -> Float:

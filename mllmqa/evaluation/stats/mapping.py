@@ -6,7 +6,7 @@ standardised: published code fits in raw units from one start and often stops fa
 
 For a given centre and steepness both curves are linear in the rest, and "rises from each score to the next" is a
 linear condition on it; so this inner part is solved exactly (no negative coefficient in a suitable basis), and only centre
-and steepness are searched, by bounded least squares from 18 starts. Hence no curve can turn an inverted model round:
+and steepness are searched, by bounded least squares from 24 starts. Hence no curve can turn an inverted model round:
 where no rising curve is better than a constant there is no PLCC, and the reason says so.
 """
 
@@ -27,8 +27,8 @@ from mllmqa.evaluation.stats.figure import Figure, figure
 
 Parameters = Literal[4, 5]
 CENTRES = (-6.0, -1.2, -0.4, 0.4, 1.2, 6.0)
-STEEPNESSES = (0.5, 2.0, 10.0)
-_STEEPEST, _FLATTEST = 200.0, 0.02  # per standard deviation of the scores
+STEEPNESSES = (0.5, 2.0, 10.0, 60.0)
+_STEEPEST, _FLATTEST = 5000.0, 0.02  # per standard deviation of the scores
 _BEYOND = 20.0  # how far outside the data the centre may lie: there the curve is an exponential one
 
 
