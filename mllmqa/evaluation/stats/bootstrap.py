@@ -207,7 +207,7 @@ class Resampler:
         self._order = np.argsort(y, kind="stable")  # items are kept in the order of the opinions
         y = y[self._order]
         self._rank_y, self._ranks = _Ranks(y), [_Ranks(column[self._order]) for column in columns]
-        self._k = len(columns)
+        self._k, self._space = len(columns), _Space(0, 0)
         values = [_standard(y), *(_standard(column[self._order]) for column in columns)]
         parts = [*values, *(one * one for one in values), *(one * values[0] for one in values[1:])]
         self._moments = np.stack(parts, axis=1)
@@ -218,22 +218,37 @@ class Resampler:
         Args:
             weights: How often each item is drawn, int32 of shape (rows, N), the sum of each row at least 1.
         """
-        weights = np.take(weights, self._order, axis=1, mode="clip")
-        real = weights.astype(np.float64)
+        space = self._space = self._space if self._space.fits(weights) else _Space(*weights.shape)
+        rows = len(weights)
+        sorted_ = np.take(weights, self._order, axis=1, mode="clip", out=space.drawn[:rows])
+        real, square = space.real[:rows], space.square[:rows]
+        real[:] = sorted_
         total = real.sum(axis=1)
-        cubes = _row_products(real * real, real)  # of the groups of equal values, where no values are equal
-        rank_y, var_y = self._rank_y(weights, total, cubes)
-        rank_y *= real
+        cubes = _row_products(np.multiply(real, real, out=square), real)  # of the groups, where no values are equal
+        var_y = self._rank_y(sorted_, total, cubes, space, heavy := space.rank_y[:rows])
+        heavy *= real
         k, sums = self._k, (real @ self._moments).T
         means = sums[: k + 1] / total
         spreads = sums[k + 1 : 2 * k + 2] - total * means**2
-        found = np.empty((2, k, len(weights)))
+        found = np.empty((2, k, rows))
         for i, ranks in enumerate(self._ranks):
-            rank_x, var_x = ranks(weights, total, cubes)
-            found[0, i] = _ratio(_row_products(rank_y, rank_x) - total**3, var_x, var_y, 0.5)
+            var_x = ranks(sorted_, total, cubes, space, rank_x := space.rank_x[:rows])
+            found[0, i] = _ratio(_row_products(heavy, rank_x) - total**3, var_x, var_y, 0.5)
             shared = sums[2 * k + 2 + i] - total * means[0] * means[i + 1]
             found[1, i] = _ratio(shared, spreads[i + 1], spreads[0], 1e-12)
         return found
+
+
+class _Space:
+    """Arrays that every block of resamples uses again: fresh ones would cost more than the arithmetic."""
+
+    def __init__(self, rows: int, items: int) -> None:
+        self.drawn, self.placed, self.twice = (np.empty((rows, items), dtype=np.int32) for _ in range(3))
+        self.real, self.square, self.rank_y, self.rank_x = (np.empty((rows, items)) for _ in range(4))
+        self.upto = np.zeros((rows, items + 1), dtype=np.int32)
+
+    def fits(self, weights: Counts) -> bool:
+        return self.drawn.shape[1] == weights.shape[1] and self.drawn.shape[0] >= weights.shape[0]
 
 
 class _Ranks:
@@ -247,22 +262,28 @@ class _Ranks:
         ends = np.concatenate([[0], np.cumsum(counts)])
         self._ends = None if len(counts) == len(values) else ends
 
-    def __call__(self, weights: Counts, total: Float, cubes: Float) -> tuple[Float, Float]:
-        """Return twice the mid-rank of each item minus one, shape (rows, N), and its sum of squares around the mean.
+    def __call__(self, weights: Counts, total: Float, cubes: Float, space: _Space, out: Float) -> Float:
+        """Write twice the mid-rank of each item, minus one, into ``out`` (rows, N); return its sums of squares.
 
-        The mean is ``total``; with t draws in a group of equal values the sum of squares is (total³ − Σ t³) / 3.
+        They are taken around the mean, ``total``; with t draws in a group of equal values they are
+        (total³ − Σ t³) / 3, shape (rows,).
         """
-        upto = np.zeros((len(weights), weights.shape[1] + 1), dtype=np.int32)
-        placed = weights if self._order is None else np.take(weights, self._order, axis=1, mode="clip")
-        np.cumsum(placed, axis=1, out=upto[:, 1:])
-        if self._ends is not None:
-            upto = np.take(upto, self._ends, axis=1, mode="clip")
-            groups = np.diff(upto, axis=1).astype(np.float64)
+        rows = len(weights)
+        placed, upto, twice = space.placed[:rows], space.upto[:rows], space.twice[:rows]
+        if self._order is not None:
+            weights = np.take(weights, self._order, axis=1, mode="clip", out=placed)
+        np.cumsum(weights, axis=1, out=upto[:, 1:])
+        if self._ends is None:
+            np.add(upto[:, 1:], upto[:, :-1], out=twice)
+        else:
+            ends = np.take(upto, self._ends, axis=1, mode="clip")
+            groups = np.diff(ends, axis=1).astype(np.float64)
             cubes = _row_products(groups * groups, groups)
-        twice = upto[:, 1:] + upto[:, :-1]
+            twice = ends[:, 1:] + ends[:, :-1]
         if self._order is not None or self._ends is not None:
-            twice = np.take(twice, self._inverse, axis=1, mode="clip")
-        return twice.astype(np.float64), (total**3 - cubes) / 3
+            twice = np.take(twice, self._inverse, axis=1, mode="clip", out=placed)
+        out[:] = twice
+        return np.asarray((total**3 - cubes) / 3)
 
 
 def _row_products(a: Float, b: Float) -> Float:
