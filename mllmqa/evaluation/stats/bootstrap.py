@@ -248,7 +248,8 @@ class _Space:
         self.upto = np.zeros((rows, items + 1), dtype=np.int32)
 
     def fits(self, weights: Counts) -> bool:
-        return self.drawn.shape[1] == weights.shape[1] and self.drawn.shape[0] >= weights.shape[0]
+        rows, items = self.drawn.shape
+        return bool(items == weights.shape[1] and rows >= len(weights))
 
 
 class _Ranks:

@@ -85,8 +85,9 @@ def plcc_bounds(scores: ArrayLike, mos: ArrayLike, *, scale: Bounds | None = Non
     """Return worst and best PLCC of all items over all scores on the scale; exact up to float noise.
 
     The correlation is quasi-concave where it is positive: at its maximum the unscored items lie on the
-    least-squares line as far as the scale allows, which is a convex problem in intercept and slope. Where no correlation is positive, the maximum has each unscored item at an end of the scale, the
-    better ones at the upper.
+    least-squares line as far as the scale allows, which is a convex problem in intercept and slope. Where no
+    correlation is positive, the maximum has each unscored item at an end of the scale, the better ones at the
+    upper.
 
     Args:
         scores: Shape (N,), NaN where unscored.
@@ -101,7 +102,7 @@ def plcc_bounds(scores: ArrayLike, mos: ArrayLike, *, scale: Bounds | None = Non
         UsageError: The scale does not ascend.
     """
     x, y, known = judged(scores, mos)
-    low, high = _scale(x[known], scale, (0.0, 1.0))  # without any score the scale does not matter
+    low, high = score_range(x[known], scale, (0.0, 1.0))  # without any score the scale does not matter
     weights = centred(y) if len(y) >= MIN_ITEMS else None
     if weights is None or (low == high and bool((~known).any())):
         return NO_BOUNDS
@@ -114,7 +115,7 @@ def rmse_bounds(scores: ArrayLike, mos: ArrayLike, *, scale: Bounds | None = Non
     Arguments and errors as :func:`plcc_bounds`. NaN without items, or without both scores and a scale.
     """
     x, y, known = judged(scores, mos)
-    low, high = _scale(x[known], scale, NO_BOUNDS)
+    low, high = score_range(x[known], scale, NO_BOUNDS)
     if not len(x) or math.isnan(low):
         return NO_BOUNDS
     fixed = float(((x - y)[known] ** 2).sum())
@@ -150,7 +151,8 @@ def _merge(sums: Float, ends: np.ndarray, loose: Float) -> float:
     return float(most[-1])
 
 
-def _scale(x: Float, scale: Bounds | None, without: Bounds) -> Bounds:
+def score_range(x: Float, scale: Bounds | None, without: Bounds) -> Bounds:
+    """Return the scale, checked; None: the range of the scores, shape (N,), or ``without`` where there are none."""
     if scale is None:
         return (float(x.min()), float(x.max())) if len(x) else without
     low, high = float(scale[0]), float(scale[1])

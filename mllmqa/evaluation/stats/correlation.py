@@ -3,8 +3,9 @@
 Higher is better on both sides; difference opinions (DMOS) are negated by the caller. No sign is ever dropped: an
 inverted model has a negative correlation, and :class:`Correlations` says that it is inverted.
 
-NaN and infinity: :func:`srcc`, :func:`krcc`, :func:`plcc` and :func:`rmse` refuse both. :func:`correlate` takes a
-NaN score as "not scored", leaves it out and counts it; infinite scores and opinions that are not finite are refused.
+NaN and infinity: :func:`srcc`, :func:`krcc`, :func:`plcc` and :func:`rmse` refuse both. :func:`correlate` takes
+a NaN score as "not scored", leaves it out and counts it; infinite scores and opinions that are not finite are
+refused.
 """
 
 from __future__ import annotations

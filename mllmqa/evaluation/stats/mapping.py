@@ -5,15 +5,15 @@ TIP 15, 2006): ``height · (1/2 − 1/(1 + exp(steepness · (z − centre)))) + 
 standardised: published code fits in raw units from one start and often stops far from the optimum.
 
 For a given centre and steepness both curves are linear in the rest, and "rises from each score to the next" is a
-linear condition on it; so this inner part is solved exactly (no negative coefficient in a suitable basis), and only centre
-and steepness are searched, by bounded least squares from 24 starts. Hence no curve can turn an inverted model round:
-where no rising curve is better than a constant there is no PLCC, and the reason says so.
+linear condition on it; so this inner part is solved exactly (no negative coefficient in a suitable basis), and
+only centre and steepness are searched, by bounded least squares from 24 starts. Hence no curve can turn an
+inverted model round: where no rising curve is better than a constant there is no PLCC, and the reason says so.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,25 +95,34 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike, parameters: Parameters = 4) 
         raise UsageError(f"a logistic curve of {parameters} parameters", expected="4 or 5")
     x, y = pair(scores, mos)
     if len(x) < 2 * parameters:
-        raise DataError(f"{len(x)} items for a curve of {parameters} parameters", expected=f"{2 * parameters} or more")
-    for values, what in ((x, "scores"), (y, "opinions")):
-        if centred(values) is None:
-            raise DataError(f"all {len(values)} {what} are {values[0]:g}", expected="values that differ")
+        raise DataError(
+            f"{len(x)} items for a curve of {parameters} parameters", expected=f"{2 * parameters} or more"
+        )
+    for side, what in ((x, "scores"), (y, "opinions")):
+        if centred(side) is None:
+            raise DataError(f"all {len(side)} {what} are {side[0]:g}", expected="values that differ")
     mean, std = float(x.mean()), float(x.std())
-    z, goal = (x - mean) / std, (y - y.mean()) / y.std()
-    problem = _Inner(z, goal, parameters)
-    best, starts = _search(problem)
+    problem = _Inner((x - mean) / std, (y - y.mean()) / y.std(), parameters)
+    best, converged = _search(problem)
     centre, log_steep = (float(value) for value in best.x)
     basis = problem.solved(centre, log_steep)
-    values = _in_units(basis, centre, math.exp(log_steep), parameters, float(y.mean()), float(y.std()))
-    edge = [abs(best.x[i] - side[i]) < 1e-3 for side in problem.box for i in (0, 1)]
     fit = LogisticFit(
-        parameters, values, mean, std, len(x), 0.0, True, basis[:2] == (0.0, 0.0), best.status > 0, starts, any(edge)
+        parameters=parameters,
+        values=_in_units(basis, centre, math.exp(log_steep), parameters, float(y.mean()), float(y.std())),
+        mean=mean,
+        std=std,
+        n=len(x),
+        sse=math.nan,
+        monotone=False,
+        constant=basis[:2] == (0.0, 0.0),
+        converged=bool(best.status > 0),
+        starts_converged=converged,
+        at_bound=any(abs(best.x[i] - side[i]) < 1e-3 for side in problem.box for i in (0, 1)),
     )
     curve = fit(x)
     steps = np.diff(curve[np.argsort(x, kind="stable")])
     rises = bool((steps >= -1e-9 * float(y.std())).all())
-    return LogisticFit(**{**fit.__dict__, "sse": float(((curve - y) ** 2).sum()), "monotone": rises})
+    return replace(fit, sse=float(((curve - y) ** 2).sum()), monotone=rises)
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,9 @@ def mapped(scores: ArrayLike, mos: ArrayLike, parameters: Parameters = 4) -> Map
         return Mapped(none, none, fit)
     why = "no rising curve is better than a constant: the scores are inverted or say nothing"
     return Mapped(
-        figure(math.nan if fit.constant else plcc(curve[known], y[known]), n, lost, bounds.plcc_bounds(curve, y), why),
+        figure(
+            math.nan if fit.constant else plcc(curve[known], y[known]), n, lost, bounds.plcc_bounds(curve, y), why
+        ),
         figure(rmse(curve[known], y[known]), n, lost, bounds.rmse_bounds(curve, y)),
         fit,
     )
@@ -192,7 +203,10 @@ class _Inner:
             return height, 0.0, offset
         rates = np.diff(self._expit(steep * (self._steps - centre))) / np.diff(self._steps)
         found = []
-        for sign, rate in ((1.0, float(rates.min())), (-1.0, float(rates.max()))):  # S-shaped, and the inverse of one
+        for sign, rate in (
+            (1.0, float(rates.min())),
+            (-1.0, float(rates.max())),
+        ):  # S-shaped, and the inverse of one
             (part, slope), offset = _not_negative([sign * (sigmoid - rate * self.z), self.z], self.goal)
             curve = (sign * part, slope - sign * rate * part, offset)
             miss = curve[0] * sigmoid + curve[1] * self.z + curve[2] - self.goal
@@ -209,7 +223,8 @@ def _not_negative(columns: list[Float], goal: Float) -> tuple[tuple[float, ...],
     sizes = np.where(norms > 1e-14 * np.abs(stacked).max(axis=1), norms, np.inf)  # a flat column gets no part
     off /= sizes[:, None]
     gram, pull = off @ off.T, off @ goal
-    best, gain = (0.0,) * len(columns), 0.0
+    best: tuple[float, ...] = (0.0,) * len(columns)
+    gain = 0.0
     subsets = [[i] for i in range(len(columns))] + ([[0, 1]] if len(columns) == 2 else [])
     for active in subsets:
         inner = gram[np.ix_(active, active)]
@@ -218,7 +233,9 @@ def _not_negative(columns: list[Float], goal: Float) -> tuple[tuple[float, ...],
         part = np.linalg.solve(inner, pull[active])
         if (part >= 0).all() and float(part @ pull[active]) > gain:
             gain = float(part @ pull[active])
-            best = tuple(float(part[active.index(i)] / sizes[i]) if i in active else 0.0 for i in range(len(columns)))
+            best = tuple(
+                float(part[active.index(i)] / sizes[i]) if i in active else 0.0 for i in range(len(columns))
+            )
     return best, float(goal.mean() - np.dot(best, means))
 
 
