@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 import numpy as np
@@ -115,8 +116,10 @@ def centred(values: Float) -> Float | None:
     float64 numbers would be one of rounding errors.
     """
     size = float(np.abs(values).max(initial=0.0))
-    if size == 0 or float(np.ptp(values / size)) <= 1e-13:
+    if size == 0:
         return None
-    small = values / size
+    small = values / math.ldexp(1.0, math.frexp(size)[1] - 1)  # a power of two loses no digit
+    if float(np.ptp(small)) <= 1e-13:
+        return None
     off = small - small.mean()
     return np.asarray(off / np.sqrt(off @ off), dtype=np.float64)

@@ -60,7 +60,9 @@ def krcc(x: ArrayLike, y: ArrayLike) -> float:
 def rmse(x: ArrayLike, y: ArrayLike) -> float:
     """Return the root-mean-square error, ≥ 0, in units of the opinions; NaN for N = 0. As :func:`srcc`."""
     a, b = pair(x, y)
-    return float(np.sqrt(np.mean((a - b) ** 2))) if len(a) else math.nan
+    off = np.abs(a - b)
+    most = float(off.max(initial=0.0))
+    return most * float(np.sqrt(np.mean((off / (most or 1.0)) ** 2))) if len(a) else math.nan
 
 
 def missing_reason(x: Float, y: Float) -> str | None:

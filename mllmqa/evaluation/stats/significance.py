@@ -80,7 +80,7 @@ def meng_rosenthal_rubin(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
 
 
 def steiger(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
-    """Test the same by z with pooled correlations (Steiger, Psychol. Bull. 87, 1980, eq. 14). As :func:`williams`."""
+    """Test the same by z with pooled correlations (Steiger, Psychol. Bull. 87, 1980). As :func:`williams`."""
     if (reason := _unusable(r_a, r_b, r_ab, n)) is not None:
         return Test("Steiger", math.nan, math.nan, None, reason)
     mean = (r_a + r_b) / 2
