@@ -6,14 +6,14 @@ unscored at worst and at best. Opinions must be finite, and no score may be infi
 computed is NaN with a reason, never 0.
 """
 
-from mllmqa.evaluation.stats.agreement import Agreement, agreement
-from mllmqa.evaluation.stats.bootstrap import Bootstrap, Resampled, bootstrap, bootstrap_statistic
+from mllmqa.evaluation.stats.matching import Agreement, agreement, aligned
+from mllmqa.evaluation.stats.resampling import Bootstrap, Resampled, bootstrap, bootstrap_statistic
 from mllmqa.evaluation.stats.bounds import krcc_bounds, plcc_bounds, rmse_bounds, srcc_bounds
 from mllmqa.evaluation.stats.calibration import Coverage, coverage, crps, crps_normal, emd, kl_divergence, moments
 from mllmqa.evaluation.stats.ceiling import Ceiling, disattenuated, noise_ceiling
-from mllmqa.evaluation.stats.compare import Comparison, Splits, compare, over_splits, paired_splits
+from mllmqa.evaluation.stats.comparison import Comparison, Splits, compare, over_splits, paired_splits
 from mllmqa.evaluation.stats.correlation import Correlations, correlate, krcc, plcc, rmse, srcc, tie_share
-from mllmqa.evaluation.stats.figure import Figure, aligned
+from mllmqa.evaluation.stats.figure import Figure
 from mllmqa.evaluation.stats.grouped import Group, Grouped, mos_bands, per_group
 from mllmqa.evaluation.stats.intervals import Interval, bonett_wright, fisher, wilson
 from mllmqa.evaluation.stats.mapping import LogisticFit, Mapped, fit_logistic, mapped

@@ -29,6 +29,7 @@ Parameters = Literal[4, 5]
 CENTRES = (-6.0, -1.2, -0.4, 0.4, 1.2, 6.0)
 STEEPNESSES = (0.5, 2.0, 10.0, 60.0)
 _STEEPEST, _FLATTEST = 5000.0, 0.02  # per standard deviation of the scores
+_CALLS, _MORE_CALLS = 100, 1000
 _BEYOND = 20.0  # how far outside the data the centre may lie: there the curve is an exponential one
 
 
@@ -240,14 +241,20 @@ def _not_negative(columns: list[Float], goal: Float) -> tuple[tuple[float, ...],
 
 
 def _search(problem: _Inner) -> tuple[Any, int]:
-    """Return scipy's result of the best start, and how many starts converged."""
+    """Return scipy's result from the best start, and how many starts converged at once.
+
+    With five parameters the cost has kinks, where steps get short: the best start may go on for longer.
+    """
     least_squares = scipy("optimize").least_squares
     found = []
     for centre in CENTRES:
         for steep in STEEPNESSES:
             start = np.clip([centre, math.log(steep)], problem.box[0] + 1e-6, problem.box[1] - 1e-6)
-            found.append(least_squares(problem.residuals, start, bounds=problem.box, max_nfev=200))
-    return min(found, key=lambda one: float(one.cost)), sum(one.status > 0 for one in found)
+            found.append(least_squares(problem.residuals, start, bounds=problem.box, max_nfev=_CALLS))
+    best = min(found, key=lambda one: float(one.cost))
+    if best.status == 0:
+        best = least_squares(problem.residuals, best.x, bounds=problem.box, max_nfev=_MORE_CALLS)
+    return best, sum(one.status > 0 for one in found)
 
 
 def _in_units(

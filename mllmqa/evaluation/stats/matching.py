@@ -1,12 +1,16 @@
-"""Correlation of records with mean opinion scores; failures are counted, never averaged away."""
+"""Scores and opinions matched by name; what has no score is counted, never averaged away."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from mllmqa.errors import DataError
+from mllmqa.evaluation.stats._checks import Float
 from mllmqa.evaluation.stats.correlation import correlate
-from mllmqa.evaluation.stats.figure import aligned
 from mllmqa.schema import Score, Unscored
 
 
@@ -47,3 +51,33 @@ def agreement(results: Iterable[Score | Unscored], mos: Mapping[str, float]) -> 
     found = correlate(x, y)
     edges = (found.srcc.worst, found.srcc.best)
     return Agreement(found.srcc.value, found.plcc.value, found.srcc.n, found.srcc.n_unscored, edges)
+
+
+def aligned(
+    scores: Iterable[tuple[str, float | None]], opinions: Mapping[str, float]
+) -> tuple[list[str], Float, Float]:
+    """Match scores with opinions by name.
+
+    Args:
+        scores: Name and score; None or NaN where there is no score. Names without an opinion are left out.
+        opinions: Name → opinion.
+
+    Returns:
+        Names in the order of ``opinions``; scores (N,) float64, NaN where unscored; opinions (N,) float64.
+
+    Raises:
+        DataError: A name has two results, or one with an opinion has none.
+    """
+    found: dict[str, float] = {}
+    for name, value in scores:
+        if name not in opinions:
+            continue
+        if name in found:
+            raise DataError("has two results", where=name)
+        found[name] = math.nan if value is None else float(value)
+    missing = [name for name in opinions if name not in found]
+    if missing:
+        raise DataError(f"{len(missing)} inputs have no result, the first is {missing[0]!r}")
+    names = list(opinions)
+    x = np.array([found[name] for name in names], dtype=np.float64)
+    return names, x, np.array([opinions[name] for name in names], dtype=np.float64)

@@ -39,6 +39,7 @@ class Resampled:
         level: Nominal coverage.
         standard_error: Standard deviation over the resamples (ddof 1).
         share_not_positive: Share of resamples with a figure of 0 or less.
+        share_not_negative: Share of resamples with a figure of 0 or more.
         resamples: Resamples that have the figure.
         degenerate: Resamples without one (a side was constant); they are left out of the rest.
         n: Items, scored by all models concerned.
@@ -52,6 +53,7 @@ class Resampled:
     level: float
     standard_error: float
     share_not_positive: float
+    share_not_negative: float
     resamples: int
     degenerate: int
     n: int
@@ -63,8 +65,7 @@ class Resampled:
         """Two-sided p-value against 0 by inverting the percentile interval, at least 2 / (resamples + 1)."""
         if not self.resamples:
             return math.nan
-        below = self.share_not_positive * self.resamples
-        least = min(below, self.resamples - below)
+        least = min(self.share_not_positive, self.share_not_negative) * self.resamples
         return min(1.0, 2 * (least + 1) / (self.resamples + 1))
 
 
@@ -316,10 +317,11 @@ def _units(groups: Sequence[Hashable] | None, known: NDArray[np.bool_]) -> Indic
 
 def _summary(values: Float, point: float, level: float, sizes: tuple[int, int, int]) -> Resampled:
     usable = values[~np.isnan(values)]
-    low = high = error = below = math.nan
+    low = high = error = below = above = math.nan
     if len(usable):
         low, high = (float(end) for end in np.quantile(usable, [(1 - level) / 2, (1 + level) / 2]))
-        below = float((usable <= 0).mean())
+        below, above = float((usable <= 0).mean()), float((usable >= 0).mean())
     if len(usable) > 1:
         error = float(usable.std(ddof=1))
-    return Resampled(point, low, high, level, error, below, len(usable), len(values) - len(usable), *sizes)
+    lost = len(values) - len(usable)
+    return Resampled(point, low, high, level, error, below, above, len(usable), lost, *sizes)
