@@ -6,8 +6,6 @@ unscored at worst and at best. Opinions must be finite, and no score may be infi
 computed is NaN with a reason, never 0.
 """
 
-from mllmqa.evaluation.stats.matching import Agreement, agreement, aligned
-from mllmqa.evaluation.stats.resampling import Bootstrap, Resampled, bootstrap, bootstrap_statistic
 from mllmqa.evaluation.stats.bounds import krcc_bounds, plcc_bounds, rmse_bounds, srcc_bounds
 from mllmqa.evaluation.stats.calibration import Coverage, coverage, crps, crps_normal, emd, kl_divergence, moments
 from mllmqa.evaluation.stats.ceiling import Ceiling, disattenuated, noise_ceiling
@@ -17,11 +15,13 @@ from mllmqa.evaluation.stats.figure import Figure
 from mllmqa.evaluation.stats.grouped import Group, Grouped, mos_bands, per_group
 from mllmqa.evaluation.stats.intervals import Interval, bonett_wright, fisher, wilson
 from mllmqa.evaluation.stats.mapping import LogisticFit, Mapped, fit_logistic, mapped
+from mllmqa.evaluation.stats.matching import Agreement, agreement, aligned
 from mllmqa.evaluation.stats.outliers import half_width, outlier_ratio, rmse_beyond
 from mllmqa.evaluation.stats.pairs import PairAccuracy, PairBin, pair_accuracy
 from mllmqa.evaluation.stats.power import detectable_difference, power_of_difference, sample_size, simulated_power
 from mllmqa.evaluation.stats.published import wu2024_curve
 from mllmqa.evaluation.stats.reliability import Retest, retest
+from mllmqa.evaluation.stats.resampling import Bootstrap, Resampled, bootstrap, bootstrap_statistic
 from mllmqa.evaluation.stats.roc import Krasula, auc, delong, krasula, resolving_power
 from mllmqa.evaluation.stats.significance import (
     Test,

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from mllmqa.errors import DataError, UsageError
 from mllmqa.evaluation.stats._checks import judged, scipy, vector
-from mllmqa.evaluation.stats.resampling import Resampled, bootstrap
 from mllmqa.evaluation.stats.correlation import plcc, srcc
+from mllmqa.evaluation.stats.resampling import Resampled, bootstrap
 from mllmqa.evaluation.stats.significance import Test, meng_rosenthal_rubin, steiger, williams
 
 

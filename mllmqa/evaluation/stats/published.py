@@ -21,7 +21,7 @@ _MAX_CALLS = 10_000
 def wu2024_curve(scores: ArrayLike, mos: ArrayLike) -> Float:
     """Return the scores mapped as the published code does, float64 of shape (N,); the raw ones if that fails there.
 
-    The curve is ``b2 + (b1 − b2) / (1 + exp(−(x − b3) / |b4|))``, started at the greatest and least opinion, the
+    The curve is ``b2 + (b1 − b2) / (1 + exp(−(x − b3) / b4))``, started at the greatest and least opinion, the
     mean score and a quarter of the scores' standard deviation.
 
     Args:
@@ -38,7 +38,7 @@ def wu2024_curve(scores: ArrayLike, mos: ArrayLike) -> Float:
     optimize = scipy("optimize")
 
     def curve(x: Float, b1: float, b2: float, b3: float, b4: float) -> Float:
-        return np.asarray(b2 + (b1 - b2) / (1 + np.exp(-(x - b3) / abs(b4))))
+        return np.asarray(b2 + (b1 - b2) / (1 + np.exp(-(x - b3) / b4)))
 
     start = [y.max(), y.min(), x.mean(), x.std() / 4]
     with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -180,7 +180,7 @@ def test_an_inverted_model_stays_inverted_with_few_unscored() -> None:
 
 
 def test_the_scale_is_checked() -> None:
-    with pytest.raises(DataError, match="scores from 1 to 9; expected on the scale 1..5"):
+    with pytest.raises(DataError, match=r"scores from 1 to 9; expected on the scale 1..5"):
         stats.plcc_bounds([1, 9, NAN], [1, 2, 3], scale=(1, 5))
     with pytest.raises(UsageError, match="two finite numbers, the lower first"):
         stats.rmse_bounds([1, 2, NAN], [1, 2, 3], scale=(5, 1))

@@ -81,7 +81,7 @@ def test_no_interval_without_a_reason(make: Any) -> None:
     assert make(0.5, 4).reason == "4 items are too few, 5 are needed"
     assert make(0.5, 5).reason is None
     assert (make(1.0, 20).low, make(-1.0, 20).high) == (1, -1)
-    with pytest.raises(DataError, match="correlation 1.2"):
+    with pytest.raises(DataError, match=r"correlation 1.2"):
         make(1.2, 20)
     with pytest.raises(UsageError, match="coverage 95"):
         make(0.5, 20, 95)

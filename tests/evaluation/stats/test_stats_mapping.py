@@ -1,4 +1,4 @@
-"""Rising logistic curves: recovered, never turned round, better than the published code; refused where they must."""
+"""Rising logistic curves: recovered, never turned round, no worse than published; refused where they must."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_five_parameters_are_at_least_as_good_as_four() -> None:
     assert five.plcc.value >= four.plcc.value - 1e-9
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([4, 5]))
 def test_every_curve_rises_and_beats_the_line_or_the_constant(seed: int, parameters: mapping.Parameters) -> None:
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def test_every_curve_rises_and_beats_the_line_or_the_constant(seed: int, paramet
     assert fit.constant == (np.ptp(dense) < 1e-9)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.floats(0.01, 1e4), st.floats(-1e4, 1e4))
 def test_units_do_not_matter(scale: float, shift: float) -> None:
     x, y = made(40, 0.3)
@@ -162,7 +162,9 @@ def test_the_published_curve_says_that_it_does_not_converge(monkeypatch: pytest.
 def test_too_few_items(parameters: mapping.Parameters, n: int) -> None:
     x, y = made(n + 1, 0.1)
     stats.fit_logistic(x, y, parameters)
-    with pytest.raises(DataError, match=f"{n} items for a curve of {parameters} parameters; expected {n + 1} or more"):
+    with pytest.raises(
+        DataError, match=f"{n} items for a curve of {parameters} parameters; expected {n + 1} or more"
+    ):
         stats.fit_logistic(x[:n], y[:n], parameters)
     found = stats.mapped(x[:n], y[:n], parameters)
     assert found.fit is None
