@@ -14,6 +14,7 @@ from mllmqa.errors import DataError, MissingExtraError, UsageError
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
+LARGEST = 1e100
 MIN_ITEMS = 3
 """Items below which no correlation is given: two points always lie on a line."""
 
@@ -39,14 +40,14 @@ def vector(values: ArrayLike, what: str, *, nan: bool = False) -> Float:
         nan: Whether NaN is allowed; infinity never is.
 
     Raises:
-        DataError: Not one-dimensional, not numbers, or not finite.
+        DataError: Not one-dimensional, not numbers, not finite, or beyond 1e100 in size, where squares overflow.
     """
-    try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{what} are no numbers ({error})", expected="shape (N,)") from error
+    found = numbers(values, what, "shape (N,)")
     if found.ndim != 1:
         raise DataError(f"{what} have shape {found.shape}", expected="(N,)")
+    far = np.flatnonzero(np.isfinite(found) & (np.abs(np.nan_to_num(found)) > LARGEST))
+    if len(far):
+        raise DataError(f"{what}: {found[far[0]]:g} at index {far[0]}", expected=f"at most {LARGEST:g} in size")
     bad = np.isinf(found) if nan else ~np.isfinite(found)
     if bad.any():
         at = int(np.argmax(bad))
@@ -55,6 +56,14 @@ def vector(values: ArrayLike, what: str, *, nan: bool = False) -> Float:
             expected="finite numbers" + (", NaN for what was not scored" if nan else ""),
         )
     return found
+
+
+def numbers(values: ArrayLike, what: str, expected: str) -> Float:
+    """Return a float64 array of any shape and content, or raise DataError where these are no numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} are no numbers ({error})", expected=expected) from error
 
 
 def pair(x: ArrayLike, y: ArrayLike) -> tuple[Float, Float]:
@@ -86,7 +95,7 @@ def same_length(scores: Float, mos: Float, what: str = "opinions") -> None:
 
 def positive(values: ArrayLike, what: str, n: int, *, zero: bool = False) -> Float:
     """Return values as shape (n,), a single number being repeated, else raise DataError."""
-    found = np.asarray(values, dtype=np.float64)
+    found = numbers(values, what, "shape (N,) or one number")
     found = np.full(n, float(found)) if found.ndim == 0 else vector(found, what)
     if len(found) != n:
         raise DataError(f"{len(found)} {what} for {n} opinions")
@@ -112,11 +121,11 @@ def ranks(values: Float) -> Float:
 def centred(values: Float) -> Float | None:
     """Return values minus their mean, scaled to norm 1; None if they are constant up to rounding.
 
-    Constant means a spread of at most 1e-13 of the largest absolute value: beyond it, a correlation of
+    Constant means a spread of at most 1e-13 of the largest absolute value (or 1e-100): below it, a correlation of
     float64 numbers would be one of rounding errors.
     """
     size = float(np.abs(values).max(initial=0.0))
-    if size == 0:
+    if not len(values) or float(np.ptp(values)) <= 1 / LARGEST:
         return None
     small = values / math.ldexp(1.0, math.frexp(size)[1] - 1)  # a power of two loses no digit
     if float(np.ptp(small)) <= 1e-13:

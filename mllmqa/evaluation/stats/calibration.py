@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mllmqa.errors import DataError
-from mllmqa.evaluation.stats._checks import Bool, Float, judged, positive, scipy, vector
+from mllmqa.evaluation.stats._checks import Bool, Float, judged, numbers, positive, scipy, vector
 from mllmqa.evaluation.stats.figure import Figure, figure
 from mllmqa.evaluation.stats.intervals import Interval, quantile, wilson
 
@@ -53,7 +53,7 @@ def coverage(mean: ArrayLike, std: ArrayLike, mos: ArrayLike, levels: Sequence[f
         UsageError: A level is not between 0 and 1.
     """
     x, y, known = judged(mean, mos)
-    spread = np.asarray(std, dtype=np.float64)
+    spread = numbers(std, "standard deviations", "shape (N,) or one number")
     spread = spread if spread.ndim == 0 or len(spread) != len(x) else spread[known]
     width = positive(spread, "standard deviations", int(known.sum()), zero=True)
     error = np.abs(x - y)[known]
@@ -163,7 +163,7 @@ def crps_normal(mean: ArrayLike, std: ArrayLike, mos: ArrayLike) -> Figure:
         DataError: Wrong lengths or values.
     """
     x, y, known = judged(mean, mos)
-    spread = np.asarray(std, dtype=np.float64)
+    spread = numbers(std, "standard deviations", "shape (N,) or one number")
     spread = spread if spread.ndim == 0 or len(spread) != len(x) else spread[known]
     width = positive(spread, "standard deviations", int(known.sum()))
     z = (y[known] - x[known]) / width
@@ -188,7 +188,7 @@ def _least_crps(v: Float, y: Float) -> Float:
 
 
 def _distributions(rows: ArrayLike, what: str, *, nan: bool = True) -> tuple[Float, Bool]:
-    found: Float = np.asarray(rows, dtype=np.float64)
+    found = numbers(rows, what, "shape (N, L)")
     if found.ndim != 2 or not found.shape[1]:
         raise DataError(f"{what} have shape {found.shape}", expected="(N, L) with L at least 1")
     known: Bool = np.ones(len(found), dtype=bool)

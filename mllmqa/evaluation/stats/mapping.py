@@ -225,7 +225,7 @@ def _not_negative(columns: list[Float], goal: Float) -> tuple[tuple[float, ...],
     off /= sizes[:, None]
     gram, pull = off @ off.T, off @ goal
     best: tuple[float, ...] = (0.0,) * len(columns)
-    gain = 0.0
+    gain = 1e-12 * len(goal)  # of a standardised goal: less is rounding
     subsets = [[i] for i in range(len(columns))] + ([[0, 1]] if len(columns) == 2 else [])
     for active in subsets:
         inner = gram[np.ix_(active, active)]

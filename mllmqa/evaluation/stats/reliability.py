@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mllmqa.errors import DataError
+from mllmqa.evaluation.stats._checks import numbers
 from mllmqa.evaluation.stats.figure import Figure, figure
 
 
@@ -41,7 +42,7 @@ def retest(runs: ArrayLike) -> Retest:
     Raises:
         DataError: Another shape, or an infinite score.
     """
-    table = np.asarray(runs, dtype=np.float64)
+    table = numbers(runs, "runs", "shape (N, R)")
     if table.ndim != 2 or table.shape[1] < 2 or np.isinf(table).any():
         raise DataError(f"runs of shape {table.shape}", expected="(N, R), at least 2 runs, no infinite score")
     known = ~np.isnan(table).any(axis=1)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mllmqa.errors import DataError, UsageError
-from mllmqa.evaluation.stats._checks import Float, centred, judged, share
+from mllmqa.evaluation.stats._checks import Float, centred, judged, numbers, share
 from mllmqa.evaluation.stats.correlation import plcc, srcc
 
 Counts = NDArray[np.int32]
@@ -114,7 +114,7 @@ def bootstrap(
     share(level, "coverage")
     if resamples < 1:
         raise UsageError(f"{resamples} resamples", expected="1 or more")
-    table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    table = np.atleast_2d(numbers(scores, "scores", "shape (N,) or (K, N)"))
     rows = [judged(row, mos) for row in table]
     known = np.all([row[2] for row in rows], axis=0)
     y = rows[0][1][known]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mllmqa.errors import DataError
-from mllmqa.evaluation.stats._checks import Bool, Float, judged, positive, ranks, scipy
+from mllmqa.evaluation.stats._checks import Bool, Float, judged, numbers, positive, ranks, scipy, vector
 from mllmqa.evaluation.stats.figure import Figure, figure
 
 SIGNIFICANT = 2.0
@@ -102,8 +102,11 @@ def krasula(
 
 
 def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
-    """Return the share of (positive, negative) pairs with the positive higher, ties one half; NaN without pairs."""
-    a, b = np.asarray(positives, dtype=np.float64), np.asarray(negatives, dtype=np.float64)
+    """Return the share of (positive, negative) pairs with the positive higher, ties one half; NaN without pairs.
+
+    Both have shape (P,) and (Q,), finite, else DataError.
+    """
+    a, b = vector(positives, "positives"), vector(negatives, "negatives")
     if not len(a) or not len(b):
         return math.nan
     placed = ranks(np.concatenate([a, b]))[: len(a)]
@@ -126,7 +129,7 @@ def delong(positives: ArrayLike, negatives: ArrayLike) -> tuple[Float, Float]:
     Raises:
         DataError: Other shapes, or numbers that are not finite.
     """
-    a, b = np.atleast_2d(np.asarray(positives, float)), np.atleast_2d(np.asarray(negatives, float))
+    a, b = (np.atleast_2d(numbers(one, "cases", "shape (K, P)")) for one in (positives, negatives))
     p, q = a.shape[1], b.shape[1]
     if len(a) != len(b) or min(p, q) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise DataError(f"cases of shapes {a.shape} and {b.shape}", expected="finite, (K, 2 or more) each")

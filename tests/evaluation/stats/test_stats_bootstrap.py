@@ -232,6 +232,8 @@ def test_bad_arguments() -> None:
         stats.bootstrap(x, y, level=95)
     with pytest.raises(DataError, match="9 references for 10 items"):
         stats.bootstrap(x, y, groups=["a"] * 9)
+    with pytest.raises(DataError, match="scores are no numbers"):
+        stats.bootstrap(["good"] * 10, y)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="10 scores for 9 opinions"):
         stats.bootstrap(x, y[:9])
     with pytest.raises(DataError, match="opinions are not finite"):

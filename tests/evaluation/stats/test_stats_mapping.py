@@ -82,7 +82,7 @@ def test_five_parameters_are_at_least_as_good_as_four() -> None:
     assert five.plcc.value >= four.plcc.value - 1e-9
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([4, 5]))
 def test_every_curve_rises_and_beats_the_line_or_the_constant(seed: int, parameters: mapping.Parameters) -> None:
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def test_every_curve_rises_and_beats_the_line_or_the_constant(seed: int, paramet
     dense = fit(np.sort(x))
     assert (np.diff(dense) >= -1e-9).all()
     assert fit.sse <= float(((y - y.mean()) ** 2).sum()) * (1 + 1e-9)
-    assert fit.constant == (np.ptp(dense) < 1e-9)
+    assert fit.constant == (np.ptp(dense) == 0)
 
 
 @settings(max_examples=3, deadline=None)
