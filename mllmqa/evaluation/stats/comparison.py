@@ -76,21 +76,12 @@ def compare(
     b, _, has_b = judged(scores_b, mos)
     both = has_a & has_b
     of = srcc if statistic == "srcc" else plcc
-    r_a, r_b, r_ab = of(a[both], y[both]), of(b[both], y[both]), of(a[both], b[both])
-    n = int(both.sum())
+    r = of(a[both], y[both]), of(b[both], y[both]), of(a[both], b[both])
     found = bootstrap([a, b], y, groups=groups, resamples=resamples, seed=seed)
-    return Comparison(
-        statistic,
-        r_a,
-        r_b,
-        r_ab,
-        (found.srcc_difference if statistic == "srcc" else found.plcc_difference)[0],
-        tuple(test(r_a, r_b, r_ab, n) for test in (williams, meng_rosenthal_rubin, steiger)),
-        n,
-        int((has_a & ~has_b).sum()),
-        int((has_b & ~has_a).sum()),
-        int((~has_a & ~has_b).sum()),
-    )
+    difference = (found.srcc_difference if statistic == "srcc" else found.plcc_difference)[0]
+    n, *lost = (int(one.sum()) for one in (both, has_a & ~has_b, has_b & ~has_a, ~has_a & ~has_b))
+    tests = tuple(test(*r, n) for test in (williams, meng_rosenthal_rubin, steiger))
+    return Comparison(statistic, *r, difference, tests, n, *lost)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ CENTRES = (-6.0, -1.2, -0.4, 0.4, 1.2, 6.0)
 STEEPNESSES = (0.5, 2.0, 10.0, 60.0)
 _STEEPEST, _FLATTEST = 5000.0, 0.02  # per standard deviation of the scores
 _CALLS, _MORE_CALLS = 100, 1000
+_FLAT = 1e-7  # a sigmoid that moves less on the data would need a height that costs all digits
 _BEYOND = 20.0  # how far outside the data the centre may lie: there the curve is an exponential one
 
 
@@ -221,7 +222,8 @@ def _not_negative(columns: list[Float], goal: Float) -> tuple[tuple[float, ...],
     means = stacked.mean(axis=1)
     off = stacked - means[:, None]
     norms = np.sqrt(np.einsum("ij,ij->i", off, off))
-    sizes = np.where(norms > 1e-14 * np.abs(stacked).max(axis=1), norms, np.inf)  # a flat column gets no part
+    flat = norms <= _FLAT * math.sqrt(len(goal))
+    sizes = np.where(flat, np.inf, norms)  # a flat column gets no part
     off /= sizes[:, None]
     gram, pull = off @ off.T, off @ goal
     best: tuple[float, ...] = (0.0,) * len(columns)

@@ -99,29 +99,26 @@ def simulated_power(
     n: int,
     *,
     statistic: Literal["srcc", "plcc"] = "srcc",
-    alpha: float = 0.05,
     runs: int = 1000,
     seed: int = 0,
 ) -> float:
-    """Return the share of simulated experiments in which the Meng–Rosenthal–Rubin test finds the difference.
+    """Return the share of simulated experiments in which the Meng–Rosenthal–Rubin test finds the difference (5 %).
 
     Scores and opinions are normal with these *Pearson* correlations; for ``srcc`` the test gets the rank
     correlations of the samples, as in :func:`mllmqa.evaluation.stats.compare`.
 
     Args:
-        r_a: As for :func:`power_of_difference`, like ``r_b``, ``r_ab``, ``n`` and ``alpha``.
+        r_a: As for :func:`power_of_difference`, like ``r_b``, ``r_ab`` and ``n``.
         r_b: See above.
         r_ab: See above.
         n: See above.
         statistic: ``srcc`` or ``plcc``.
-        alpha: See above.
         runs: Experiments, at least 1; the standard error is sqrt(p(1 − p) / runs).
         seed: Of the simulation.
 
     Raises:
         UsageError: As there, or no run.
     """
-    share(alpha, "alpha")
     if runs < 1 or n < MIN_ITEMS or statistic not in ("srcc", "plcc"):
         raise UsageError(f"{runs} runs of {n} items, {statistic}", expected="1 or more, 4 or more, srcc or plcc")
     root = _possible(r_a, r_b, r_ab)
@@ -131,7 +128,7 @@ def simulated_power(
     for _ in range(runs):
         y, a, b = root @ rng.standard_normal((3, n))
         found = meng_rosenthal_rubin(of(a, y), of(b, y), of(a, b), n)
-        hits += found.p_value < alpha
+        hits += found.p_value < 0.05
     return hits / runs
 
 

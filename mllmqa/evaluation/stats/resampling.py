@@ -12,7 +12,7 @@ number of models: two calls with the same seed and units are paired.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,11 +98,9 @@ def bootstrap(
     """Resample items, or whole references, with replacement (Efron & Tibshirani, 1993, percentile intervals).
 
     Args:
-        scores: Shape (N,) or (K, N) for K models; NaN where unscored. Items that a model lacks are left out for
-            all, so that models stay paired.
+        scores: Shape (N,) or (K, N) for K models; NaN where unscored: such items are left out for all models.
         mos: Opinions, shape (N,), finite.
-        groups: Reference of each item; None: items are drawn. Few references (say under 20) give intervals that
-            are too narrow.
+        groups: Reference of each item; None: items are drawn. Under 20 references, intervals are too narrow.
         resamples: At least 1.
         level: Nominal coverage, 0..1.
         seed: Of the draws.
@@ -114,22 +112,14 @@ def bootstrap(
     share(level, "coverage")
     if resamples < 1:
         raise UsageError(f"{resamples} resamples", expected="1 or more")
-    table = np.atleast_2d(numbers(scores, "scores", "shape (N,) or (K, N)"))
-    rows = [judged(row, mos) for row in table]
+    rows = [judged(row, mos) for row in np.atleast_2d(numbers(scores, "scores", "shape (N,) or (K, N)"))]
     known = np.all([row[2] for row in rows], axis=0)
-    y = rows[0][1][known]
-    columns = [row[0][known] for row in rows]
+    y, columns = rows[0][1][known], [row[0][known] for row in rows]
     units = _units(groups, known)
     n_units = len(y) if units is None else int(units.max(initial=-1)) + 1
-    found = np.empty((2, len(columns), resamples))
+    found = np.full((2, len(columns), resamples), np.nan)
     if len(y):
-        done, correlations = 0, Resampler(columns, y)
-        for block in draws(n_units, resamples, seed, wide=len(y)):
-            weights = block if units is None else np.ascontiguousarray(block[:, units])
-            found[:, :, done : done + len(block)] = correlations(weights)
-            done += len(block)
-    else:
-        found[:] = np.nan
+        found = _resampled(columns, y, units, draws(n_units, resamples, seed, wide=len(y)))
     points = np.array([[of(column, y) for column in columns] for of in (srcc, plcc)])
     sizes = (len(y), int((~known).sum()), n_units)
 
@@ -140,9 +130,17 @@ def bootstrap(
         return _summary(values, float(point), level, sizes)
 
     models = range(len(columns))
-    single = [tuple(summed(kind, None, k) for k in models) for kind in (0, 1)]
-    pairs = [tuple(summed(kind, k, 0) for k in models[1:]) for kind in (0, 1)]
-    return Bootstrap(single[0], single[1], pairs[0], pairs[1])
+    single = (tuple(summed(kind, None, k) for k in models) for kind in (0, 1))
+    return Bootstrap(*single, *(tuple(summed(kind, k, 0) for k in models[1:]) for kind in (0, 1)))
+
+
+def _resampled(columns: Sequence[Float], y: Float, units: Indices | None, blocks: Iterable[Counts]) -> Float:
+    """Return SRCC and PLCC of each column in each resample, shape (2, K, resamples)."""
+    correlations = Resampler(columns, y)
+    found = [np.empty((2, len(columns), 0))]
+    for block in blocks:
+        found.append(correlations(block if units is None else np.ascontiguousarray(block[:, units])))
+    return np.concatenate(found, axis=2)
 
 
 def bootstrap_statistic(

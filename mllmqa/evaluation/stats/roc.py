@@ -71,33 +71,25 @@ def krasula(
     if as_published:
         alike = np.concatenate([alike, alike, np.zeros(len(judged(scores, mos)[0]))])
     signed = (gap * np.sign(z))[different & known]
-    lost_different, lost_similar = int((different & ~known).sum()), int((~different & ~known).sum())
-    n, m = len(apart), len(signed) + lost_different
-    area = auc(apart, alike)
-    ahead = area * n * len(alike) if n and len(alike) else 0.0
-    both = (n + lost_different) * (len(alike) + lost_similar)
-    sure = n * len(alike)
+    n, n_similar = len(apart), int((~different & known).sum())
+    lost, lost_similar = int((different & ~known).sum()), int((~different & ~known).sum())
     right = float((signed > 0).sum())
-    mirrored = auc(signed, -signed)
+    total, reason = n + lost, "no pair of scored items is different"
+    area, edges = auc(apart, alike), _area_bounds(apart, alike, lost, lost_similar)
+    either = f"{reason}, or none is similar"
     return Krasula(
-        figure(
-            area,
-            n + int((~different & known).sum()),
-            lost_different + lost_similar,
-            (ahead / both, (ahead + both - sure) / both) if both else None,
-            "no pair of scored items is different, or none is similar",
-        ),
-        figure(mirrored, n, lost_different, _mirrored_bounds(signed, m), "no pair of scored items is different"),
+        figure(area, n + n_similar, lost + lost_similar, edges, either),
+        figure(auc(signed, -signed), n, lost, _mirrored_bounds(signed, total), reason),
         figure(
             right / n if n else math.nan,
             n,
-            lost_different,
-            (right / m, (right + lost_different) / m) if m else None,
-            "no pair of scored items is different",
+            lost,
+            (right / total, (right + lost) / total) if total else None,
+            reason,
         ),
         float(np.percentile(alike, 95)) if len(alike) else math.nan,
         n,
-        int((~different & known).sum()),
+        n_similar,
     )
 
 
@@ -171,17 +163,10 @@ def resolving_power(
         DataError: As :func:`krasula`.
     """
     gap, z, known = _pairs(scores, mos, std, n_ratings)
-    gap, sure = gap[known], z[known]
-    n, lost = len(gap), int((~known).sum())
-    if n == 0 or not float(np.ptp(np.abs(gap))):
+    n, lost = int(known.sum()), int((~known).sum())
+    if n == 0 or not float(np.ptp(np.abs(gap[known]))):
         return figure(math.nan, n, lost, None, "all pairs differ by the same")
-    sure = scipy("special").ndtr(np.where(gap < 0, -sure, sure))
-    gap = np.abs(gap)
-    width = float(np.ptp(gap)) / bins
-    lows = gap.min() + width / 2 * np.arange(2 * bins - 1)
-    inside = [(low <= gap) & (gap < low + width) for low in lows]
-    centres = np.array([low + width / 2 for low, one in zip(lows, inside, strict=True) if one.any()])
-    means = np.array([sure[one].mean() for one in inside if one.any()])
+    centres, means = _windows(gap[known], z[known], bins)
     below = np.flatnonzero(means < confidence)
     if not len(below) or below[-1] == len(means) - 1:
         reason = f"a confidence of {confidence:g} is {'never' if len(below) else 'always'} reached"
@@ -189,6 +174,17 @@ def resolving_power(
     i = int(below[-1])
     part = (confidence - means[i]) / (means[i + 1] - means[i])
     return figure(float(centres[i] + part * (centres[i + 1] - centres[i])), n, lost, None)
+
+
+def _windows(gap: Float, z: Float, bins: int) -> tuple[Float, Float]:
+    """Return the centres of the windows of |Δscore| that have pairs, and the mean confidence in each."""
+    sure = scipy("special").ndtr(np.where(gap < 0, -z, z))
+    gap = np.abs(gap)
+    width = float(np.ptp(gap)) / bins
+    lows = gap.min() + width / 2 * np.arange(2 * bins - 1)
+    inside = [(low <= gap) & (gap < low + width) for low in lows]
+    centres = [low + width / 2 for low, one in zip(lows, inside, strict=True) if one.any()]
+    return np.array(centres), np.array([sure[one].mean() for one in inside if one.any()])
 
 
 def _pairs(scores: ArrayLike, mos: ArrayLike, std: ArrayLike, n_ratings: ArrayLike) -> tuple[Float, Float, Bool]:
@@ -200,6 +196,14 @@ def _pairs(scores: ArrayLike, mos: ArrayLike, std: ArrayLike, n_ratings: ArrayLi
     error = variance[i] + variance[j]
     z = (y[i] - y[j]) / np.sqrt(np.where(error > 0, error, _LEAST_VARIANCE))
     return x[i] - x[j], z, known[i] & known[j]
+
+
+def _area_bounds(apart: Float, alike: Float, lost: int, lost_similar: int) -> tuple[float, float] | None:
+    """Return the least and greatest area if all comparisons with another pair were lost, or won."""
+    sure = len(apart) * len(alike)
+    both = (len(apart) + lost) * (len(alike) + lost_similar)
+    ahead = auc(apart, alike) * sure if sure else 0.0
+    return (ahead / both, (ahead + both - sure) / both) if both else None
 
 
 def _mirrored_bounds(signed: Float, total: int) -> tuple[float, float] | None:

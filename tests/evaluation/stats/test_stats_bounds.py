@@ -54,7 +54,7 @@ def test_srcc_and_krcc_bounds_equal_the_extremes_of_all_orders(case: tuple[np.nd
             assert found == pytest.approx((min(values), max(values)), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(judged(), st.integers(0, 2**32 - 1))
 def test_plcc_bounds_hold_for_all_scores_and_are_reached(case: tuple[np.ndarray, np.ndarray], seed: int) -> None:
     x, y = case
@@ -64,25 +64,17 @@ def test_plcc_bounds_hold_for_all_scores_and_are_reached(case: tuple[np.ndarray,
         assert math.isnan(low)
         return
     lost = np.flatnonzero(np.isnan(x))
-    rng = np.random.default_rng(seed)
-    corners = np.array(list(itertools.product(scale, repeat=len(lost))))
-    tried = np.concatenate([corners, rng.uniform(*scale, (200, len(lost)))])
-
-    def filled(values: np.ndarray) -> np.ndarray:
-        full = x.copy()
-        full[lost] = np.clip(values, *scale)
-        return full
-
-    found = [value for values in tried if not math.isnan(value := stats.plcc(filled(values), y))]
-    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
-    for sign, edge in ((1, high), (-1, low)):
-        start = max(tried, key=lambda values: np.nan_to_num(sign * stats.plcc(filled(values), y), nan=-2))
-        best = minimize(
-            lambda values, sign=sign: -np.nan_to_num(sign * stats.plcc(filled(values), y), nan=-2),
-            start, method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 2000},
-        )  # fmt: skip
-        assert -sign * best.fun == pytest.approx(edge, abs=2e-2)
-        assert -best.fun <= sign * edge + 1e-9
+    axis = np.linspace(*scale, 25)
+    tried = np.array(list(itertools.product(axis, repeat=len(lost))))
+    tried = np.concatenate([tried, np.random.default_rng(seed).uniform(*scale, (200, len(lost)))])
+    full = np.repeat(x[None], len(tried), axis=0)
+    full[:, lost] = tried
+    off = full - full.mean(axis=1, keepdims=True)
+    spread = np.sqrt((off**2).sum(axis=1))
+    usable = spread > 1e-9
+    found = (off @ (y - y.mean()))[usable] / (spread[usable] * np.sqrt(((y - y.mean()) ** 2).sum()))
+    assert low - 1e-9 <= found.min() <= low + 0.02
+    assert high - 0.02 <= found.max() <= high + 1e-9
 
 
 def test_plcc_bound_of_a_general_optimiser() -> None:
