@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mllmqa.errors import DataError, UsageError
-from mllmqa.evaluation.stats._checks import MIN_ITEMS, Float, positive, vector
+from mllmqa.evaluation.stats._checks import MIN_ITEMS, positive, vector
 from mllmqa.evaluation.stats.correlation import plcc, srcc
 
 
@@ -82,8 +82,17 @@ def noise_ceiling(
     )
 
 
-def disattenuated(scores: Float, mos: Float, ceiling: Ceiling) -> float:
-    """Return PLCC divided by its ceiling: the that with the true qualities (Spearman, 1904); may exceed 1."""
+def disattenuated(scores: ArrayLike, mos: ArrayLike, ceiling: Ceiling) -> float:
+    """Return PLCC divided by its ceiling: an estimate of that with the true qualities (Spearman, 1904); may exceed 1.
+
+    Args:
+        scores: Shape (N,), finite.
+        mos: Opinions, shape (N,), finite.
+        ceiling: Of these opinions.
+
+    Raises:
+        DataError: The opinions have no ceiling, or as :func:`mllmqa.evaluation.stats.plcc`.
+    """
     if ceiling.reason is not None:
         raise DataError(f"no noise ceiling: {ceiling.reason}")
     return plcc(scores, mos) / ceiling.plcc_truth

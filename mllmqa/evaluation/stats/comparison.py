@@ -118,7 +118,7 @@ def over_splits(figures: ArrayLike) -> Splits:
 
 
 def paired_splits(figures_a: ArrayLike, figures_b: ArrayLike) -> tuple[Test, Test]:
-    """Return the exact Wilcoxon signed-rank test and the paired t-test over splits.
+    """Return the Wilcoxon signed-rank test (exact for few splits without ties) and the paired t-test over splits.
 
     Splits of one data set overlap, so they are not independent: the p-values describe, they do not prove.
 

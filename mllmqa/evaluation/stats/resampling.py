@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from mllmqa.errors import DataError, UsageError
 from mllmqa.evaluation.stats._checks import Float, centred, judged, numbers, share
 from mllmqa.evaluation.stats.correlation import plcc, srcc
+from mllmqa.evaluation.stats.intervals import MIN_FOR_INTERVAL
 
 Counts = NDArray[np.int32]
 Indices = NDArray[np.intp]
@@ -34,7 +35,8 @@ class Resampled:
 
     Attributes:
         point: The figure of the data itself.
-        low: Lower end of the percentile interval.
+        low: Lower end of the percentile interval; NaN, like the ends and shares below, where the data itself has no
+            figure, or for fewer than 5 units.
         high: Upper end.
         level: Nominal coverage.
         standard_error: Standard deviation over the resamples (ddof 1).
@@ -62,8 +64,8 @@ class Resampled:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value against 0 by inverting the percentile interval, at least 2 / (resamples + 1)."""
-        if not self.resamples:
+        """Two-sided p-value against 0 by inverting the percentile interval, at least 2 / (resamples + 1); NaN without one."""
+        if math.isnan(self.low):
             return math.nan
         least = min(self.share_not_positive, self.share_not_negative) * self.resamples
         return min(1.0, 2 * (least + 1) / (self.resamples + 1))
@@ -316,10 +318,11 @@ def _units(groups: Sequence[Hashable] | None, known: NDArray[np.bool_]) -> Indic
 def _summary(values: Float, point: float, level: float, sizes: tuple[int, int, int]) -> Resampled:
     usable = values[~np.isnan(values)]
     low = high = error = below = above = math.nan
-    if len(usable):
+    has_interval = len(usable) > 0 and not math.isnan(point) and sizes[2] >= MIN_FOR_INTERVAL
+    if has_interval:
         low, high = (float(end) for end in np.quantile(usable, [(1 - level) / 2, (1 + level) / 2]))
         below, above = float((usable <= 0).mean()), float((usable >= 0).mean())
-    if len(usable) > 1:
+    if has_interval and len(usable) > 1:
         error = float(usable.std(ddof=1))
     lost = len(values) - len(usable)
     return Resampled(point, low, high, level, error, below, above, len(usable), lost, *sizes)

@@ -183,6 +183,7 @@ def _windows(gap: Float, z: Float, bins: int) -> tuple[Float, Float]:
     width = float(np.ptp(gap)) / bins
     lows = gap.min() + width / 2 * np.arange(2 * bins - 1)
     inside = [(low <= gap) & (gap < low + width) for low in lows]
+    inside[-1] |= gap >= lows[-1]  # the last window has its end
     centres = [low + width / 2 for low, one in zip(lows, inside, strict=True) if one.any()]
     return np.array(centres), np.array([sure[one].mean() for one in inside if one.any()])
 

@@ -200,6 +200,24 @@ def test_items_that_a_model_lacks_are_left_out_for_all() -> None:
     assert found.srcc[1].point == pytest.approx(stats.srcc(other[keep], y[keep]))
 
 
+@pytest.mark.parametrize("n", [3, 4])
+def test_fewer_than_five_items_have_no_interval(n: int) -> None:
+    found = stats.bootstrap(np.arange(n), np.arange(n), resamples=50).srcc[0]
+    assert found.point == pytest.approx(1)
+    assert all(math.isnan(x) for x in (found.low, found.high, found.standard_error, found.p_value))
+    assert found.resamples > 0
+
+
+def test_a_figure_that_the_data_do_not_have_has_no_interval() -> None:
+    groups = [0, 0, 1, 2, 3, 4]  # five references of unequal size: resamples have other numbers of items
+    found = stats.bootstrap_statistic(lambda i: math.nan if len(i) == 6 else 1.0, 6, groups=groups, resamples=50)
+    assert math.isnan(found.point)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p_value)
+    assert 0 < found.resamples < 50
+    assert found.resamples + found.degenerate == 50
+
+
 def test_resamples_without_a_figure_are_counted() -> None:
     found = stats.bootstrap([1, 1, 1, 2], [1, 2, 3, 4], resamples=400).srcc[0]
     assert found.degenerate > 50
