@@ -18,8 +18,8 @@ By = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GROUP", show_default=False,
-        help="Figures per group and without each: source, reference, distortion, severity, level, split, folder, or a "
-        "column. Repeatable.",
+        help="Figures per group and without each: source, reference, distortion, severity, level, split, "
+        "folder, or a column. Repeatable.",
     ),
 ]  # fmt: skip
 Resamples = Annotated[int | None, typer.Option(min=1, help="Of the bootstrap. Default: 10000.", show_default=False)]

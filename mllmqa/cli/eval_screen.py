@@ -35,14 +35,17 @@ class Screen:
             self._progress.stop()
 
     def begins(self, scorer: str, data: str, todo: int) -> None:
+        """A scorer begins with a data set."""
         if self._progress is None:
             print(f"{scorer} on {data}: {todo} items", file=sys.stderr)
         else:
             self._task = self._progress.add_task(f"{scorer} on {data}", total=todo)
 
     def made(self, prediction: Prediction) -> None:
+        """A prediction was logged."""
         if self._progress is not None:
             self._progress.advance(self._task)
 
     def note(self, line: str) -> None:
+        """Show one line."""
         print(line, file=sys.stderr)

@@ -1,7 +1,7 @@
 """Plain numbers of a picture that need no reference, no model and no download: what every judge has to beat.
 
-None of them is a quality metric. Where one of them correlates with the opinions of a data set, so will any model that
-has merely learned it.
+None of them is a quality metric. Where one of them correlates with the opinions of a data set, so will any model
+that has merely learned it.
 """
 
 from __future__ import annotations
@@ -82,25 +82,24 @@ def bits_per_pixel(media: Media) -> float:
     return math.log2(max(bits, 1.0) / (media.width * media.height * seconds))
 
 
+def _pixels(name: str, of: Callable[[Pixels], float], variant: str, paper: str = "") -> Baseline:
+    return Baseline(name, lambda pixels, _: of(pixels), True, variant, paper)
+
+
+def _file(name: str, of: Callable[[Media], float], variant: str) -> Baseline:
+    return Baseline(name, lambda _, media: of(media), False, variant)
+
+
+_LAPLACIAN = "log10 of the variance of the 4-neighbour Laplacian of BT.601 luma"
 BASELINES: dict[str, Baseline] = {
     one.name: one
     for one in (
-        Baseline("constant", lambda _, __: 3.0, False, "3 for everything: agrees with nobody, and must say so"),
-        Baseline(
-            "sharpness", lambda pixels, _: sharpness(pixels), True,
-            "log10 of the variance of the 4-neighbour Laplacian of BT.601 luma", "Pech-Pacheco, ICPR 2000",
-        ),
-        Baseline("contrast", lambda pixels, _: contrast(pixels), True, "standard deviation of BT.601 luma", "Peli, JOSA A 1990"),
-        Baseline(
-            "colourfulness", lambda pixels, _: colourfulness(pixels), True, "M3 in RGB", "Hasler & Süsstrunk, SPIE 2003"
-        ),
-        Baseline("entropy", lambda pixels, _: entropy(pixels), True, "of the histogram of 8-bit BT.601 luma, in bits"),
-        Baseline(
-            "bits-per-pixel", lambda _, media: bits_per_pixel(media), False,
-            "log2 of the bits of the file per pixel (of clips, and second)",
-        ),
-        Baseline(
-            "resolution", lambda _, media: math.log10(media.width * media.height), False, "log10 of the number of pixels"
-        ),
+        _file("constant", lambda _: 3.0, "3 for everything: agrees with nobody, and must say so"),
+        _pixels("sharpness", sharpness, _LAPLACIAN, "Pech-Pacheco, ICPR 2000"),
+        _pixels("contrast", contrast, "standard deviation of BT.601 luma", "Peli, JOSA A 1990"),
+        _pixels("colourfulness", colourfulness, "M3 in RGB", "Hasler & Süsstrunk, SPIE 2003"),
+        _pixels("entropy", entropy, "of the histogram of 8-bit BT.601 luma, in bits"),
+        _file("bits-per-pixel", bits_per_pixel, "log2 of the bits of the file per pixel (of clips, and second)"),
+        _file("resolution", lambda media: math.log10(media.width * media.height), "log10 of the number of pixels"),
     )
-}  # fmt: skip
+}

@@ -158,8 +158,8 @@ def groups(whole: Columns, by: str) -> list[str]:
 
     Args:
         whole: The data set.
-        by: ``source``, ``reference``, ``distortion``, ``severity``, ``level``, ``split``, ``folder``, or another column
-            of the label file. An item of which it is not known is in the group ``unknown``.
+        by: ``source``, ``reference``, ``distortion``, ``severity``, ``level``, ``split``, ``folder``, or another
+            column of the label file. An item of which it is not known is in the group ``unknown``.
 
     Raises:
         UsageError: It is known of no item.

@@ -1,7 +1,7 @@
-"""Two scorers on the same items, from one run or from two: who agrees more with people, and on which items they part.
+"""Two scorers on the same items, of one run or of two: who agrees more with people, and where they part.
 
-Items are matched by data set and name. An item that only one side has, or that the two sides have with other opinions,
-is never compared: the first are counted, the second are an error.
+Items are matched by data set and name. An item that only one side has, or that the two sides have with other
+opinions, is never compared: the first are counted, the second are an error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Test(Record):
 
 
 class Moved(Record):
-    """An item on which the two part most: places are shares of the items below, 0..1."""
+    """An item on which the two part most; its place is the share of the items below it, 0..1."""
 
     item: str
     path: str
@@ -62,7 +62,7 @@ class Pair(Record):
     high: float | None
     tests: tuple[Test, ...]
     p_holm: float | None = None
-    """Of Williams' test, or where references are resampled of the bootstrap, adjusted for all pairs shown (Holm)."""
+    """Of Williams' test (where references are resampled, of the bootstrap), adjusted for all pairs (Holm)."""
     n: int
     """Items that both scored."""
     n_only_a: int

@@ -85,7 +85,7 @@ def figures_of(folder: Path, *, by: list[str], combine: list[str], resamples: in
 
 
 def _with_absolute_roots(wanted: spec.EvalSpec) -> spec.EvalSpec:
-    """Return the specification so that the log and the copy in the folder of the run mean the same from anywhere."""
+    """Return the specification as the log and its copy in the folder of the run mean it, from anywhere."""
     made = []
     for one in wanted.data:
         if one.root is None:

@@ -3,7 +3,7 @@
 Lines are a header; the items of each data set, and then the data set; each scorer; and one prediction for each item
 and scorer. Where a line is there again (an input was tried again), the last one counts. A killed run leaves at most
 one torn line, which is cut off when it is continued. With the log alone every figure can be computed anew; neither
-models nor media are needed (the design follows inspect_ai's: raw outcomes are kept, and scored as often as one likes).
+models nor media are needed (as with inspect_ai: raw outcomes are kept, and scored as often as one likes).
 """
 
 from __future__ import annotations

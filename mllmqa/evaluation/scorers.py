@@ -1,4 +1,4 @@
-"""What is evaluated: anything that gives items a number. Models here; metrics and files of predictions beside it."""
+"""What is evaluated: anything that gives items a number. Models stand here; metrics and predictions beside it."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ def open_model(spec: ModelSpec) -> ModelJudge:
     if remote is not None and local is not None:
         raise UsageError("a model behind an endpoint has no base", where=spec.model)
     options = remote or local
-    scorer = load(spec.model, device=spec.device, dtype=spec.dtype, quantize=spec.quantize, anchors=spec.anchors, options=options)  # fmt: skip
+    how = {"device": spec.device, "dtype": spec.dtype, "quantize": spec.quantize, "anchors": spec.anchors}
+    scorer = load(spec.model, options=options, **how)  # type: ignore[arg-type]
     return ModelJudge(spec, scorer)
 
 

@@ -114,8 +114,8 @@ class Figures(Record):
     """How figures are made of a log; they can be made anew in another way at any time."""
 
     by: tuple[str, ...] = ()
-    """Groups: ``source``, ``reference``, ``distortion``, ``severity``, ``level``, ``split``, ``folder``, or a column
-    of the label file."""
+    """Groups: ``source``, ``reference``, ``distortion``, ``severity``, ``level``, ``split``, ``folder``, or a
+    column of the label file."""
     combine: tuple[Literal["rank-average", "ridge"], ...] = ()
     resamples: int = Field(default=10_000, ge=1)
     """Of the bootstrap of SRCC and PLCC; figures that need a call per resample have a tenth."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from mllmqa.errors import DataError
 from mllmqa.evaluation import stats
@@ -94,7 +95,7 @@ class Row(Record):
     coverage: tuple[Coverage, ...] = ()
     """Of the predicted distributions, with the raters' spread unknown to them."""
     crps: Number | None = None
-    groups: dict[str, tuple[Group, ...]] = {}
+    groups: dict[str, tuple[Group, ...]] = Field(default_factory=dict)
     resampled: Literal["items", "references"] = "items"
 
 
@@ -277,7 +278,8 @@ def _data(whole: Columns, rest: list[Columns]) -> Data:
     return Data(
         name=whole.record.name, n_items=len(whole.items), n_near_duplicates=near,
         n_without_opinion=whole.record.n_without_opinion,
-        ceiling_srcc=_finite(ceiling.srcc_truth) if ceiling else None, ceiling_low=_finite(low), ceiling_high=_finite(high),
+        ceiling_srcc=_finite(ceiling.srcc_truth) if ceiling else None, ceiling_low=_finite(low),
+        ceiling_high=_finite(high),
     )  # fmt: skip
 
 

@@ -50,7 +50,7 @@ class Table:
 
 
 def tables(summary: Summary) -> list[Table]:
-    """Return all tables of a summary: one for each data set and part, its groups, and a leaderboard over several."""
+    """Return all tables of a summary: each data set and part, its groups, and a leaderboard over several."""
     made = []
     for data, subset in dict.fromkeys((row.data, row.subset) for row in summary.rows):
         rows = [row for row in summary.rows if (row.data, row.subset) == (data, subset)]
@@ -66,8 +66,8 @@ def tables(summary: Summary) -> list[Table]:
 def leaderboard(summary: Summary) -> Table:
     """Return SRCC of all scorers over all data sets, best mean first.
 
-    The mean is over the data sets that have a figure; a scorer that lacks some stands below all that lack none, since
-    its mean is of other data sets.
+    The mean is over the data sets that have a figure; a scorer that lacks some stands below all that lack none,
+    since its mean is of other data sets.
     """
     names = [data.name for data in summary.data]
     by_scorer: dict[str, dict[str, Number]] = {}
@@ -117,10 +117,8 @@ def _of_groups(data: str, subset: str, by: str, rows: Sequence[Row]) -> Table:
     made = []
     for row in rows:
         for group in row.groups.get(by, ()):
-            made.append(
-                (row.scorer, group.name, _with_interval(group.inside), _with_interval(group.without), str(group.inside.n),
-                 str(group.inside.n_unscored))
-            )  # fmt: skip
+            figures = (_with_interval(group.inside), _with_interval(group.without))
+            made.append((row.scorer, group.name, *figures, str(group.inside.n), str(group.inside.n_unscored)))
     head = ("scorer", by, "SRCC inside [95 %]", "SRCC of all others [95 %]", "n", "unscored")
     return Table(f"{data}, {subset}, by {by}", head, tuple(made))
 

@@ -83,7 +83,7 @@ def noise_ceiling(
 
 
 def disattenuated(scores: ArrayLike, mos: ArrayLike, ceiling: Ceiling) -> float:
-    """Return PLCC divided by its ceiling: an estimate of that with the true qualities (Spearman, 1904); may exceed 1.
+    """Return PLCC divided by its ceiling: an estimate of that with the truth (Spearman, 1904); may exceed 1.
 
     Args:
         scores: Shape (N,), finite.

@@ -64,7 +64,10 @@ class Resampled:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value against 0 by inverting the percentile interval, at least 2 / (resamples + 1); NaN without one."""
+        """Two-sided p-value against 0 by inverting the percentile interval, at least 2 / (resamples + 1).
+
+        NaN without an interval.
+        """
         if math.isnan(self.low):
             return math.nan
         least = min(self.share_not_positive, self.share_not_negative) * self.resamples
