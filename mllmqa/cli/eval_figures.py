@@ -67,7 +67,7 @@ def compare(
 
     if statistic not in ("srcc", "plcc"):
         raise UsageError(f"--statistic {statistic}", expected="srcc | plcc")
-    how = comparing.How(statistic, resamples or comparing.How.resamples)
+    how = comparing.How("srcc" if statistic == "srcc" else "plcc", resamples or comparing.How.resamples)
     pairs = comparing.compare_runs(read_log(run), read_log(other) if other else None, how, a=a, b=b)
     if as_json:
         for pair in pairs:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import JsonValue
 
 from mllmqa.data.streams import stream
 from mllmqa.errors import DataError
@@ -100,9 +101,9 @@ def combined(whole: Columns, how: str, *, seed: int = 0) -> Column:
     if len(usable) < 2:
         raise DataError(f"{len(usable)} scorers of {whole.record.name} tell items apart", expected="2 to combine")
     table = np.stack([one.values for one in usable])
-    complete = ~np.isnan(table).any(axis=0)
+    complete = np.asarray(~np.isnan(table).any(axis=0))
     values = np.full(len(whole.items), np.nan)
-    about: dict[str, object] = {"of": [one.scorer.name for one in usable]}
+    about: dict[str, JsonValue] = {"of": [one.scorer.name for one in usable]}
     if how == "rank-average":
         if complete.sum() < 2:
             raise DataError(f"{int(complete.sum())} items are scored by all", where=whole.record.name, expected="2")
@@ -120,7 +121,10 @@ def combined(whole: Columns, how: str, *, seed: int = 0) -> Column:
         }  # fmt: skip
     record = ScorerRecord(name=how, kind="combination", spec="", about=about)
     return Column(
-        record, values, np.full(len(values), np.nan), tuple(None if one else INCOMPLETE for one in complete)
+        record,
+        values,
+        np.full(len(values), np.nan),
+        tuple(None if one else INCOMPLETE for one in complete.tolist()),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import JsonValue
 
 from mllmqa import media
 from mllmqa._version import __version__
@@ -109,7 +110,7 @@ def open_metric(name: str) -> Judge:
         return _pyiqa(name)
     if name in BASELINES:
         one = BASELINES[name]
-        about = {"variant": one.variant, "paper": one.paper}
+        about: dict[str, JsonValue] = {"variant": one.variant, "paper": one.paper}
         record = ScorerRecord(
             name=name, kind="baseline", spec=spec_hash(name, one.variant, FRAMES, __version__), about=about
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import JsonValue
+
 from mllmqa.data.ratings import number
 from mllmqa.data.tables import Line, TableForm, open_table
 from mllmqa.errors import DataError, MllmqaError, UsageError
@@ -134,7 +136,7 @@ class PredictionsJudge:
     def __init__(self, spec: PredictionsSpec) -> None:
         self._spec, self._rows = spec, read_rows(spec)
         digest = sha256_of(Path(spec.file))
-        about = {"file": spec.file, "sha256": digest, "n_rows": len(self._rows)}
+        about: dict[str, JsonValue] = {"file": spec.file, "sha256": digest, "n_rows": len(self._rows)}
         self._record = ScorerRecord(
             name=spec.name, kind="predictions", spec=digest[:16], direction=spec.direction, about=about
         )

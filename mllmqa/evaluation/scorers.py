@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import JsonValue
+
 from mllmqa.errors import MllmqaError, UsageError, error_line
 from mllmqa.evaluation.items import Item
 from mllmqa.evaluation.runlog import Prediction, ScorerRecord
@@ -61,7 +63,7 @@ class ModelJudge:
         )
         plan = self._scorer.plan(self._options)
         info = {key: value for key, value in asdict(plan.info).items() if isinstance(value, str | int | float)}
-        about = {
+        about: dict[str, JsonValue] = {
             **info, "preset": plan.preset.name, "prompt_id": plan.image_prompt.id, "view": plan.view.name,
             "frame_rule": plan.rule.name, "title": plan.preset.title,
         }  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from mllmqa.errors import DataError
@@ -21,6 +22,7 @@ from mllmqa.evaluation.runlog import Log
 from mllmqa.evaluation.spec import Figures
 from mllmqa.schema import Record
 
+Indices = npt.NDArray[np.intp]
 SUMMARY_VERSION: Literal[1] = 1
 SUMMARY_FILE = "summary.json"
 BANDS = 5
@@ -186,7 +188,7 @@ def _finite(value: float) -> float | None:
 
 
 def _resample(
-    of: Callable[[Float], float], known: np.ndarray, references: list[str] | None, how: Figures
+    of: Callable[[Indices], float], known: np.ndarray, references: list[str] | None, how: Figures
 ) -> stats.Resampled | None:
     """Resample a figure of the scored items that needs a call each: a tenth of the resamples."""
     places = np.flatnonzero(known)
@@ -205,11 +207,11 @@ def _rank_resamples(
     """Resample tau-b and, which is the same with another denominator, the accuracy over pairs."""
     known, taus = ~np.isnan(x), []
 
-    def tau(drawn: Float) -> float:
+    def tau(drawn: Indices) -> float:
         taus.append(stats.krcc(x[drawn], y[drawn]))
         return taus[-1]
 
-    def accuracy(drawn: Float) -> float:
+    def accuracy(drawn: Indices) -> float:
         apart_x, apart_y = 1 - stats.tie_share(x[drawn]), 1 - stats.tie_share(y[drawn])
         same = next(before)  # the draws are the same, in the same order
         return (1 + same * math.sqrt(apart_x / apart_y)) / 2 if apart_y > 0 else math.nan

@@ -148,7 +148,8 @@ def test_groups_and_what_is_left_without_each() -> None:
 def test_levels_stand_in_their_order_and_other_groups_by_name() -> None:
     log = eval_logs.log(
         [1.0, 2.0, 4.0, 5.0], {"a": [1, 2, 3, 4]}, level=["bad", "poor", "good", "excellent"],
-        severity=[None, 2.0, 1.5, 2.0], distortions=[None, (), ("blur",), ("blur", "noise")], extra=[{"cam": "k"}] * 4,
+        severity=[None, 2.0, 1.5, 2.0], distortions=[None, (), ("blur",), ("blur", "noise")],
+        extra=[{"cam": "k"}] * 4,
     )  # fmt: skip
     one = row(summarise(log, Figures(by=("level", "cam"), resamples=50)), "a")
     assert [group.name for group in one.groups["level"]] == ["bad", "poor", "good", "excellent"]
@@ -157,7 +158,7 @@ def test_levels_stand_in_their_order_and_other_groups_by_name() -> None:
     assert groups(whole, "distortion") == ["unknown", "clean", "blur", "blur + noise"]
     assert groups(whole, "cam") == ["k"] * 4
     assert groups(whole, "folder") == ["set"] * 4
-    with pytest.raises(UsageError, match="no item of set has a lens; expected source.*cam"):
+    with pytest.raises(UsageError, match=r"no item of set has a lens; expected source.*cam"):
         groups(whole, "lens")
 
 

@@ -127,9 +127,9 @@ def test_an_unreadable_test_photo_has_no_distance(biq: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("part", [None, "train"])
 def test_near_duplicates_need_a_test_part(biq: Path, part: Any) -> None:
     items, record = from_registry("biq2021", "biq2021", biq, Chosen(part=part, limit=2))
-    with pytest.raises(UsageError, match="name the part, e.g. --part test"):
+    with pytest.raises(UsageError, match=r"name the part, e.g. --part test"):
         with_distances(items, record)
-    with pytest.raises(UsageError, match="near-duplicates within 65 bits; expected 0..64"):
+    with pytest.raises(UsageError, match=r"near-duplicates within 65 bits; expected 0..64"):
         with_distances(items, record, 65)
 
 

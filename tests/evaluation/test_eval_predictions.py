@@ -58,12 +58,12 @@ def test_a_file_name_of_two_items_matches_neither() -> None:
 
 def test_nothing_matches_or_two_rows_are_about_one_item() -> None:
     with pytest.raises(
-        DataError, match="none of its 1 rows is an item: it has e.g. 'q.png', the data set 'x/a.png'"
+        DataError, match=r"none of its 1 rows is an item: it has e.g. 'q.png', the data set 'x/a.png'"
     ):
         match(rows("q.png"), ITEMS, "f.csv")
     with pytest.raises(DataError, match=r"line 3: 'x/a.png' is also in line 2; expected one row per item"):
         match(rows("x/a.png", "x/a.png"), ITEMS, "f.csv")
-    with pytest.raises(DataError, match="'x/b.png' is also in line 2"):
+    with pytest.raises(DataError, match=r"'x/b.png' is also in line 2"):
         match(rows("b.png", "other/b.png"), ITEMS, "f.csv")
 
 
