@@ -12,8 +12,15 @@ from mllmqa.evaluation.runlog import Header, Log, Prediction, ScorerRecord
 def item(number: int, mos: float = 3.0, data: str = "set", **fields: Any) -> Item:
     """Return an item ``iNUMBER`` with an opinion on 1..5."""
     opinion = Opinion(mos=mos, low=1, high=5, direction="mos", **fields.pop("opinion", {}))
-    made = {"id": f"i{number}", "path": f"/media/{data}/i{number}.png", "level": "fair", "source": data, **fields}
-    return Item(data=data, kind="image", opinion=opinion, **made)
+    made = {
+        "kind": "image",
+        "id": f"i{number}",
+        "path": f"/media/{data}/i{number}.png",
+        "level": "fair",
+        "source": data,
+        **fields,
+    }
+    return Item(data=data, opinion=opinion, **made)
 
 
 def record(items: Sequence[Item], **fields: Any) -> DataRecord:
