@@ -11,6 +11,9 @@ from mllmqa.errors import UsageError
 from mllmqa.evaluation.spec import COMBINATIONS, DataSpec, EvalSpec, PredictionsSpec, checked, named, read_fields
 
 ROLES = ("item", "score", "std")
+REMOTE = "api:"
+OF_MACHINE = ("device", "dtype", "quantize")
+OF_ENDPOINT = ("base_url", "budget", "price")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Arguments:
         limit: Items of each data set.
         near_duplicates: Bits; see :class:`mllmqa.evaluation.spec.DataSpec`.
         models: Names, folders, hub ids, ``api:NAME``.
-        model_options: Further fields of each model.
+        model_options: Further fields of the models: of endpoints for ``api:`` ones, of devices for the others.
         prompts: Prompt ids.
         metrics: Names.
         predictions: ``FILE`` or ``NAME=FILE``.
@@ -67,8 +70,7 @@ def specified(given: Arguments) -> EvalSpec:
     about = {"part": given.part, "limit": given.limit, "near_duplicates": given.near_duplicates}
     said = {key: value for key, value in about.items() if value is not None}
     fields["data"] = [{**one, **said} for one in fields["data"]]
-    options = {key: value for key, value in (given.model_options or {}).items() if value is not None}
-    fields["models"] = [*fields.get("models", ()), *({"model": one, **options} for one in given.models)]
+    fields["models"] = [*fields.get("models", ()), *_models(given)]
     fields["predictions"] = [*fields.get("predictions", ()), *_predictions(given)]
     for key, values in (("prompts", given.prompts), ("metrics", given.metrics)):
         fields[key] = [*fields.get(key, ()), *values]
@@ -83,6 +85,22 @@ def specified(given: Arguments) -> EvalSpec:
         raise UsageError(f"--combine {wrong[0]}", expected=" | ".join(COMBINATIONS))
     seed = fields.get("seed", 0) if given.seed is None else given.seed
     return checked({**fields, "figures": figures, "seed": seed}, given.spec)
+
+
+def _models(given: Arguments) -> list[dict[str, Any]]:
+    """Return the named models, each with the options that such a model can have."""
+    said = {key: value for key, value in (given.model_options or {}).items() if value is not None}
+    made = []
+    for one in given.models:
+        other = OF_MACHINE if one.startswith(REMOTE) else OF_ENDPOINT
+        made.append({"model": one, **{key: value for key, value in said.items() if key not in other}})
+    if unused := [key for key in said if not any(key in one for one in made)]:
+        flag = f"--{unused[0].replace('_', '-')}"
+        expected = (
+            f"--model {REMOTE}NAME with it" if unused[0] in OF_ENDPOINT else "--model of this machine with it"
+        )
+        raise UsageError(f"{flag} is said of no model", expected=expected)
+    return made
 
 
 def _predictions(given: Arguments) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class ModelJudge:
     def __init__(self, spec: ModelSpec, scorer: Scorer) -> None:
         from mllmqa.prepare import ScoreOptions
 
-        self._batch, self._scorer = spec.batch_size, scorer
+        self._batch, self._price, self._scorer = spec.batch_size, spec.price, scorer
         if spec.prompt is not None:
             self._scorer = with_prompt(scorer, spec.aspect, spec.prompt)
         self._options = ScoreOptions(
@@ -78,7 +78,11 @@ class ModelJudge:
     def usage(self) -> str | None:
         """What was spent on a remote model, in one line; None for one on this machine."""
         used = getattr(self._scorer.backend, "usage", None)
-        return None if used is None else str(used.line(None))
+        if used is None:
+            return None
+        from mllmqa.models.api import Price
+
+        return str(used.line(None if self._price is None else Price.parse(self._price)))
 
     def predict(self, data: str, items: Sequence[Item], is_done: IsDone) -> Iterator[Prediction]:
         """Score the items; see :class:`Judge`."""

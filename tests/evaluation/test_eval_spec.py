@@ -108,6 +108,22 @@ def test_options_make_a_specification() -> None:
     assert found.seed == 7
 
 
+def test_models_get_the_options_that_they_can_have() -> None:
+    options = {"device": "cpu", "budget": "5req", "batch_size": 2, "quantize": None}
+    found = specified(Arguments(data=("a=/d",), models=("nano", "api:m"), model_options=options))
+    local, remote = found.models
+    assert (local.device, local.budget, local.batch_size) == ("cpu", None, 2)
+    assert (remote.device, remote.budget, remote.batch_size) == ("auto", "5req", 2)
+    for models, words in (
+        (("nano",), "--budget is said of no model; expected --model api:NAME"),
+        (("api:m",), "--device is said of no model; expected --model of this machine"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            specified(Arguments(data=("a=/d",), models=models, model_options=options))
+    with pytest.raises(UsageError, match="--base-url is said of no model"):
+        specified(Arguments(spec="biq2021", data=("biq2021=/d",), model_options={"base_url": "http://x"}))
+
+
 def test_options_add_to_a_named_specification() -> None:
     found = specified(
         Arguments(spec="biq2021", data=("biq2021=/d",), metrics=("resolution",), by=("split", "level"))
