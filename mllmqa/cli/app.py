@@ -43,6 +43,7 @@ def _root(
 
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
+    from mllmqa.cli.answers import answers
     from mllmqa.cli.ask import ask
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
@@ -50,6 +51,7 @@ def _register() -> None:
     from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
+    from mllmqa.cli.eval import evaluate
     from mllmqa.cli.explain import explain
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
@@ -64,9 +66,11 @@ def _register() -> None:
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
     app.add_typer(bench, name="bench")
+    app.command("answers")(answers)
     app.add_typer(data, name="data")
     app.command("build")(build_data)
     app.command("train")(train_stage)
+    app.add_typer(evaluate, name="eval")
 
 
 _register()
@@ -101,7 +105,7 @@ def main() -> None:
 
 def _continues(arguments: list[str]) -> bool:
     """Tell whether this command line writes what --resume goes on with."""
-    if arguments[:1] in (["build"], ["train"]) or arguments[:2] == ["data", "rewrite"]:
+    if arguments[:1] in (["build"], ["train"], ["eval"]) or arguments[:2] == ["data", "rewrite"]:
         return True
     return any(one.split("=")[0] in ("--csv", "--jsonl", "--parquet", "--resume") for one in arguments)
 
