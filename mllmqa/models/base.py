@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,19 @@ class EncodedImage:
 
 
 @dataclass(frozen=True)
+class ChatMessage:
+    """What one side says in a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: Texts, and None where the next picture of the request stands (of a clip: all its frames).
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
 class Request:
     """One question about one or more pictures.
 
@@ -64,12 +77,15 @@ class Request:
         images: Views, uint8 RGB (H, W, 3), in the order in which the model shall read them.
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
         encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
+        messages: The whole conversation up to the answer, where texts stand between pictures or questions came
+            before; it says what ``prompt.question`` says. None: the question behind the pictures.
     """
 
     prompt: Prompt
     images: tuple[ImageHWC, ...]
     clip: Clip | None = None
     encoded: tuple[EncodedImage, ...] | None = None
+    messages: tuple[ChatMessage, ...] | None = None
 
 
 @dataclass(frozen=True)
