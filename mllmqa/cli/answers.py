@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mllmqa.cli import endpoint
+
+if TYPE_CHECKING:
+    from mllmqa.models.api import ApiOptions
 
 
 def answers(
@@ -40,6 +43,14 @@ def answers(
     ] = "text",
     orders: Annotated[str, typer.Option(help="Of options: as-given | circular | shuffle:N")] = "as-given",
     seed: Annotated[int, typer.Option(min=0, help="Of shuffled options.")] = 0,
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Grades descriptions and open answers: 0, 1 or 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often the judge is asked.")] = 5,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT=PATH", help="Of questions: vlmevalkit=FILE, lmms-eval=DIR, inspect=FILE."),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer.")] = 128,
     view: Annotated[
         str | None, typer.Option(metavar="VIEW", help="What the model sees. Default: the model's.")
@@ -73,31 +84,43 @@ def answers(
     from mllmqa.errors import UsageError
     from mllmqa.evaluation import answering
     from mllmqa.evaluation.answers.ask import Asker
+    from mllmqa.evaluation.answers.run import header_of
     from mllmqa.evaluation.choice.asking import Orders
+    from mllmqa.evaluation.choice.exports import parse_export
     from mllmqa.sinks import check_output
 
     if (resume or regrade) and out is None:
         raise UsageError("--resume and --regrade are about a log", expected="--out LOG.jsonl with them")
     how = answering.Choosing(form, media, grade, Orders.parse(orders, seed))
+    targets = [parse_export(text) for text in export or ()]
     asked = answering.open_asked(file, tasks=_names(tasks), limit=limit, how=how)
+    remote = next((name for name in (model, judge) if name and name.startswith("api:")), model)
+    api = endpoint.endpoint_options(
+        remote, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
+    )
+    bits, where = quantization(quantize, False), {"device": device, "dtype": dtype}
     if regrade:
-        known = answering.logged(out)
+        header, known = answering.logged(out)
     else:
         if out is not None:
             check_output("jsonl", out, continued=resume)
-        api = endpoint.endpoint_options(
-            model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
-        )
-        bits = quantization(quantize, False)
-        scorer = load_model(model, None, api, device=device, dtype=dtype, quantize=bits)
+        scorer = load_model(model, None, _own(model, api), quantize=bits, **where)
         asker = Asker(scorer, view=view, frames=frames, max_tokens=max_tokens)
-        log = None if out is None else (out, resume)
+        header, log = header_of(scorer, asker), None if out is None else (out, resume)
         with Progress(len(asked)) as progress:
             pace = answering.Pace(workers, batch_size)
             known = answering.run(asked, scorer, asker, log=log, pace=pace, told=progress.told)
-        if api is not None:
-            progress.note(scorer.backend.usage.line(api.price))  # type: ignore[attr-defined]
-    raise typer.Exit(finish(asked.grade(known), as_json=as_json, graded=graded))
+        progress.charged(scorer.backend, api)
+    results = asked.grade(known)
+    if judge is not None:
+        judge_model = load_model(judge, None, _own(judge, api), **where).backend
+        results = answering.judged(results, asked, known, judge_model, rounds)
+    asked.export(known, header, targets)
+    raise typer.Exit(finish(results, as_json=as_json, graded=graded))
+
+
+def _own(model: str, api: ApiOptions | None) -> ApiOptions | None:
+    return api if model.startswith("api:") else None
 
 
 def _names(text: str | None) -> list[str] | None:

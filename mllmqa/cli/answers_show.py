@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mllmqa.evaluation.answering import Results
     from mllmqa.evaluation.answers.log import Answer
     from mllmqa.evaluation.answers.tally import Count
+    from mllmqa.models.api import ApiOptions
+    from mllmqa.models.base import Backend
 
 
 class Progress:
@@ -57,6 +59,11 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, advance=1)
 
+    def charged(self, backend: Backend, api: ApiOptions | None) -> None:
+        """Show what an endpoint is charged for."""
+        if api is not None and (usage := getattr(backend, "usage", None)) is not None:
+            self.note(usage.line(api.price))
+
     def note(self, line: str) -> None:
         """Show one line on stderr."""
         self._err.print(Text(line))
@@ -87,6 +94,18 @@ def finish(results: Results, *, as_json: bool, graded: Path | None) -> int:
 def lines(results: Results) -> list[str]:
     """Return results as lines for people."""
     head = f"{'':<24}{'n':>6}{'unparsed':>10}{'no answer':>11}{'accuracy':>10}   95 %"
+    return [*_figures(results, head), *_judged(results)]
+
+
+def _judged(results: Results) -> list[str]:
+    return [
+        f"judge, {one.criterion:<18} n {one.n:>5}  no score {one.n_unscored:>4}  mean {_share(one.mean)} of 0..2"
+        f"  ± {_share(one.standard_error)}  between rounds {_share(one.between_rounds)}"
+        for one in results.judged
+    ]
+
+
+def _figures(results: Results, head: str) -> list[str]:
     if results.choices is None:
         made = [head]
         for task in results.tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,18 +13,24 @@ from mllmqa.data.sample_file import numbered_lines
 from mllmqa.errors import UsageError
 from mllmqa.evaluation.answers.ask import Asker
 from mllmqa.evaluation.answers.item import Item
-from mllmqa.evaluation.answers.log import Answer, AnswerLog, Answers, read_log
+from mllmqa.evaluation.answers.log import Answer, AnswerLog, Answers, Header, read_log
 from mllmqa.evaluation.answers.run import answer_all, header_of
-from mllmqa.evaluation.choice import asking, files
+from mllmqa.evaluation.choice import asking, exports, files
 from mllmqa.evaluation.choice import report as choice_report
 from mllmqa.evaluation.choice.question import Question
 from mllmqa.evaluation.describe import asked as describe_asked
 from mllmqa.evaluation.describe import report as describe_report
+from mllmqa.evaluation.judge import ANSWER, DESCRIPTION, Case, Criterion, judge, summed
 
 if TYPE_CHECKING:
+    from mllmqa.models.base import Backend
     from mllmqa.scoring import Scorer
 
+Target = tuple[str, Path]
+"""A format of :mod:`mllmqa.evaluation.choice.exports`, and where to write it."""
 GRADES = ("text", "likelihood")
+DESCRIBING = ("assess", "causal", "compare", "reason_five", "reason_three", "describe_several")
+"""Tasks of samples whose answers describe."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Results:
         kind: Of the file.
         tasks: Of samples: by task.
         choices: Of questions.
+        judged: By a judge, where there was one.
         graded: Each answer with its grade, as JSON lines have it.
         n_unscored: Questions without an answer.
     """
@@ -44,12 +51,13 @@ class Results:
     n_unscored: int
     tasks: Sequence[describe_report.TaskResult] = ()
     choices: choice_report.ChoiceResult | None = None
+    judged: Sequence[Criterion] = ()
 
     def flat(self) -> dict[str, Any]:
         """Return all figures as ``--json`` shows them."""
-        if self.choices is not None:
-            return {"kind": self.kind, **self.choices.flat()}
-        return {"kind": self.kind, "tasks": [task.flat() for task in self.tasks]}
+        own = {"tasks": [task.flat() for task in self.tasks]} if self.choices is None else self.choices.flat()
+        judged = {"judge": [one.model_dump() for one in self.judged]} if self.judged else {}
+        return {"kind": self.kind, **own, **judged}
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,14 @@ class Asked(Protocol):
         """Grade the answers that are known; questions without one are unscored."""
         ...
 
+    def cases(self, known: Answers) -> tuple[list[Case], tuple[str, ...]]:
+        """Return what a judge can grade, and by which criteria."""
+        ...
+
+    def export(self, known: Answers, header: Header | None, targets: Sequence[Target]) -> None:
+        """Write questions, or answers, in the forms of other harnesses; ``header`` says who answered."""
+        ...
+
 
 @dataclass(frozen=True)
 class AskedSamples:
@@ -94,12 +110,33 @@ class AskedSamples:
         tasks, each = describe_report.grade(self.questions, known)
         return Results("samples", each, sum(one.outcome == "unscored" for one in each), tasks=tasks)
 
+    def cases(self, known: Answers) -> tuple[list[Case], tuple[str, ...]]:
+        """Return the answers that describe, with the samples' own as references."""
+        found = []
+        for one in self.questions:
+            answer = known.of(one.item)
+            if one.item.task in DESCRIBING and answer is not None and answer.text is not None:
+                kind = one.sample.media[0].kind
+                found.append(Case(one.item.id, one.question, one.truth, answer.text, kind))
+        return found, DESCRIPTION
+
+    def export(self, known: Answers, header: Header | None, targets: Sequence[Target]) -> None:
+        """Refuse: samples have forms of their own.
+
+        Raises:
+            UsageError: There is a target.
+        """
+        if targets:
+            raise UsageError("samples cannot be exported", expected="a file of questions, or `mllmqa data rewrite`")
+
 
 @dataclass(frozen=True)
 class AskedQuestions:
     """Multiple choice."""
 
     questions: Sequence[tuple[Question, Sequence[Item]]]
+    folder: Path
+    """Of the media."""
 
     def __len__(self) -> int:
         return sum(len(items) for _, items in self.questions)
@@ -111,9 +148,34 @@ class AskedQuestions:
     def grade(self, known: Answers) -> Results:
         """Compare the answers with the right options."""
         result, each = choice_report.grade_choices(self.questions, known)
-        missing = sum(one.text is None and one.choice is None for one in each) if not result.count.n else None
-        unscored = result.count.n_unscored if missing is None else missing
+        unscored = sum(one.text is None and not one.read for one in each)
         return Results("questions", each, unscored, choices=result)
+
+    def cases(self, known: Answers) -> tuple[list[Case], tuple[str, ...]]:
+        """Return the answers to open questions whose right answer is published."""
+        found = []
+        for question, items in self.questions:
+            answer = known.of(items[0])
+            if question.reference is not None and answer is not None and answer.text is not None:
+                kind = question.media[0].kind
+                found.append(Case(question.id, question.question, question.reference, answer.text, kind))
+        return found, ANSWER
+
+    def export(self, known: Answers, header: Header | None, targets: Sequence[Target]) -> None:
+        """Write questions, or answers, in the forms of other harnesses.
+
+        Raises:
+            DataError: A question cannot be told in a form.
+        """
+        questions = [question for question, _ in self.questions]
+        for name, path in targets:
+            if name == "inspect":
+                result, chosen = choice_report.grade_choices(self.questions, known)
+                exports.write_inspect(questions, chosen, result, header, path)
+            elif name == "vlmevalkit":
+                exports.write_vlmevalkit(questions, self.folder, path)
+            else:
+                exports.write_lmms_eval(questions, self.folder, path)
 
 
 @dataclass(frozen=True)
@@ -170,7 +232,7 @@ def open_asked(
             (question, asking.items_of(question, folder, how.orders, likelihood=how.grade == "likelihood"))
         )
     _check(questions, file, None)
-    return AskedQuestions(questions)
+    return AskedQuestions(questions, folder)
 
 
 def is_samples(file: Path) -> bool:
@@ -226,8 +288,22 @@ def run(
     return known
 
 
-def logged(path: Path | None) -> Answers:
-    """Return the answers of a log.
+def judged(results: Results, asked: Asked, known: Answers, judge_model: Backend, rounds: int) -> Results:
+    """Return results with what a judge says of the answers in words.
+
+    Raises:
+        UsageError: There is no such answer.
+    """
+    cases, criteria = asked.cases(known)
+    if not cases:
+        raise UsageError("no answer for a judge", expected="open questions, or tasks that describe")
+    size = int(getattr(judge_model, "batch_size", 16))
+    found = judge(judge_model, cases, criteria, rounds=rounds, batch_size=size)
+    return replace(results, judged=summed(found))
+
+
+def logged(path: Path | None) -> tuple[Header, Answers]:
+    """Return header and answers of a log.
 
     Raises:
         UsageError: No log is named.
@@ -235,4 +311,4 @@ def logged(path: Path | None) -> Answers:
     """
     if path is None:
         raise UsageError("answers of a log are to be graded", expected="--out LOG.jsonl")
-    return read_log(path)[1]
+    return read_log(path)

@@ -150,22 +150,28 @@ class Asker:
             yield replies[id(item)] if isinstance(request, Request) else Reply(item, error=request)
 
     def _written(self, group: Sequence[tuple[Item, Request]]) -> list[Reply]:
-        """Let the model write; where a batch fails its questions are asked one by one, so that one is lost only."""
-        try:
-            texts = self.backend.generate([request for _, request in group], self.max_tokens)
-            return [Reply(item, text.strip()) for (item, _), text in zip(group, texts, strict=True)]
-        except MllmqaError as error:
-            if len(group) == 1:
-                return [Reply(group[0][0], error=error)]
-        except Exception as error:  # noqa: BLE001 - whatever a model's code raises becomes a record
-            if len(group) == 1:
-                failed = InferenceError(f"the model failed: {type(error).__name__}: {error_line(error)}")
-                return [Reply(group[0][0], error=failed)]
-        return [reply for one in group for reply in self._written([one])]
+        found = written(self.backend, [request for _, request in group], self.max_tokens)
+        return [
+            Reply(item, error=text) if isinstance(text, MllmqaError) else Reply(item, text.strip())
+            for (item, _), text in zip(group, found, strict=True)
+        ]
 
     def _read(self, group: Sequence[tuple[Item, Request]], words: tuple[str, ...]) -> list[Reply]:
         answers = self.backend.level_logits([request for _, request in group], words)
         return [_of_logits(item, answer, words) for (item, _), answer in zip(group, answers, strict=True)]
+
+
+def written(backend: Backend, requests: Sequence[Request], max_tokens: int) -> list[str | MllmqaError]:
+    """Let a model write answers; the questions of a batch that fails are asked one by one."""
+    try:
+        return list(backend.generate(requests, max_tokens))
+    except MllmqaError as error:
+        if len(requests) == 1:
+            return [error]
+    except Exception as error:  # noqa: BLE001 - whatever a model's code raises becomes a record
+        if len(requests) == 1:
+            return [InferenceError(f"the model failed: {type(error).__name__}: {error_line(error)}")]
+    return [answer for request in requests for answer in written(backend, [request], max_tokens)]
 
 
 def _of_logits(item: Item, answer: LevelLogits | MllmqaError, words: tuple[str, ...]) -> Reply:

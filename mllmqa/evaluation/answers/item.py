@@ -33,7 +33,7 @@ class Item:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that decides the answer beside the model: messages, media, words; 16 hexadecimal digits."""
+        """SHA-256 of all that decides the answer beside the model: messages, media, words; 16 digits."""
         media = [[one.key, one.kind, one.sha256 or one.path, one.span_s] for one in self.sample.media]
         said = [message.model_dump() for message in self.sample.messages]
         text = json.dumps([media, said, self.words], sort_keys=True)

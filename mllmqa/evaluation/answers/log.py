@@ -71,7 +71,8 @@ class Answer(Record):
         if reply.logprobs is not None:
             read = {word: value if math.isfinite(value) else None for word, value in reply.logprobs.items()}
         return cls(
-            id=item.id, order=item.order, asked=item.digest, text=reply.text, logprobs=read, coverage=reply.coverage,
+            id=item.id, order=item.order, asked=item.digest,
+            text=reply.text, logprobs=read, coverage=reply.coverage,
             reason=None if error is None else error.code, message=None if error is None else error_line(error),
         )  # fmt: skip
 

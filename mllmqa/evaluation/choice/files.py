@@ -44,10 +44,8 @@ def read_questions(path: Path, *, form: str = "auto", media: Path | None = None)
     seen: set[str] = set()
     for number, row in enumerate(_rows(path), 1):
         where = f"{path}, question {number}"
-        if "question_version" in row:
-            made = _checked(row, where)
-        else:
-            made = _converted(row, form, number, where, pictures)
+        own = "question_version" in row
+        made = _checked(row, where) if own else _converted(row, form, number, where, pictures)
         if made.id in seen:
             raise DataError(f"id {made.id!r} for the second time", where=where, expected="different ids")
         seen.add(made.id)
@@ -158,7 +156,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
 
 def _text(path: Path) -> str:
-    """Return the text of a file in UTF-8, with or without a byte order mark; of a table also in GBK, as R-Bench is."""
+    """Return a file's text: UTF-8 with or without a byte order mark; tables also in GBK, as R-Bench is."""
     try:
         data = path.read_bytes()
     except OSError as error:

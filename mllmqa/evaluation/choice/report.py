@@ -26,6 +26,8 @@ class Chosen(Record):
     """Index among the question's own options; None: unparsed, or no answer."""
     right: int | None
     text: str | None
+    read: bool
+    """Whether probabilities of letters were read."""
     reason: str | None = None
 
 
@@ -124,7 +126,7 @@ def _chosen(question: Question, item: Item, answer: Answer | None, choice: Choic
     text, reason = (None, "not asked") if answer is None else (answer.text, answer.reason)
     return Chosen(
         id=question.id, order=item.order, outcome=outcome, choice=index, right=question.answer, text=text,
-        reason=reason,
+        read=answer is not None and answer.logprobs is not None, reason=reason,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from mllmqa.data.tasks.opinion import number_text
 from mllmqa.data.tasks.truth import Finding, Side, only_key_with
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import DataError
+from mllmqa.evaluation.boxes import matched
 from mllmqa.evaluation.choice.grade import letters, read_choice
 from mllmqa.evaluation.describe.sets import overlap
 
@@ -283,6 +284,38 @@ def _assess(sample: Sample, question: str, truth: str, answer: str) -> Verdict:
     return Verdict(made.outcome, made.truth, made.said, {**made.figures, **beside}, sets.sets)
 
 
+def _ground(sample: Sample, question: str, truth: str, answer: str) -> Verdict:
+    """Where one category is: right where each box (or span) is met with an IoU of 0.5, and no more are said."""
+    asked = _asked(question)
+    found = [one for one in readers.as_written(_found(sample)) if one.category == asked]
+    there: list[tuple[float, ...]] = [one.box for one in found if one.box]
+    said: list[tuple[float, ...]] = list(extract.boxes(answer))
+    if not there:
+        there, said = [one.span_s for one in found if one.span_s], list(extract.spans_s(answer))
+    there = [_widened(one) for one in there]
+    said = [_widened(one) for one in said]
+    if not said or any(not _holds(one) for one in said):
+        return Verdict("unparsed", _shown(there), None)
+    overlaps = matched(there, said)
+    right = len(said) == len(there) and min(overlaps, default=0.0) >= LEAST_IOU
+    figures = {"mean_iou": sum(overlaps) / len(overlaps), "n_said_over_there": len(said) / len(there)}
+    return Verdict("right" if right else "wrong", _shown(there), _shown(said), figures)
+
+
+LEAST_IOU = 0.5
+_STEP_S = 0.1
+"""Spans are written in tenths of a second: one that begins and ends in the same is that long."""
+
+
+def _widened(place: tuple[float, ...]) -> tuple[float, ...]:
+    return (place[0], place[1] + _STEP_S) if len(place) == 2 else place
+
+
+def _holds(place: tuple[float, ...]) -> bool:
+    half = len(place) // 2
+    return all(place[i] < place[i + half] for i in range(half))
+
+
 GRADED: Mapping[str, Grade] = {
     "identify": _categories,
     "dominant": _categories,
@@ -294,6 +327,7 @@ GRADED: Mapping[str, Grade] = {
     "causal": _level,
     "score": _score,
     "assess": _assess,
+    "ground": _ground,
     "mcq_category": _mcq,
     "mcq_severity": _mcq,
     "mcq_level": _mcq,
