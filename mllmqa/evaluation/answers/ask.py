@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from mllmqa import media
 from mllmqa.data.sample import Message, path_of
 from mllmqa.data.streams import stream
-from mllmqa.errors import DataError, InferenceError, MediaFormatError, MllmqaError, error_line
+from mllmqa.errors import ApiAuthError, DataError, InferenceError, MediaFormatError, MllmqaError, error_line
 from mllmqa.evaluation.answers.item import Item
 from mllmqa.models.base import Backend, ChatMessage, EncodedImage, LevelLogits, Request
 from mllmqa.prompts import Prompt
@@ -162,7 +162,16 @@ class Asker:
 
 
 def written(backend: Backend, requests: Sequence[Request], max_tokens: int) -> list[str | MllmqaError]:
-    """Let a model write answers; the questions of a batch that fails are asked one by one."""
+    """Let a model write answers; the questions of a batch that fails are asked one by one.
+
+    Raises:
+        ApiAuthError: An endpoint refuses the key, and nothing was answered.
+    """
+    if tried := getattr(backend, "tried", None):  # an endpoint tells each failure by itself
+        found = [one if isinstance(one, MllmqaError) else one.text for one in tried(requests, max_tokens)]
+        if found and all(isinstance(one, ApiAuthError) for one in found):
+            raise found[0]
+        return found
     try:
         return list(backend.generate(requests, max_tokens))
     except MllmqaError as error:
