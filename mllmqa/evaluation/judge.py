@@ -26,7 +26,9 @@ ANSWER = ("answer",)
 HIGHEST = 2
 _TOKENS = 64
 
-_SAID = re.compile(r"\bscore\b[^\w-]{0,6}(?:is[^\w-]{1,3})?(-?\d+(?:\.\d+)?)(?!\s*(?:,|or|to|-)\s*\d)", re.IGNORECASE)
+_SAID = re.compile(
+    r"\bscore\b[^\w-]{0,6}(?:is[^\w-]{1,3})?(-?\d+(?:\.\d+)?)(?!\s*(?:,|or|to|-)\s*\d)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,8 @@ def test_a_judge_grades_descriptions(run: Run, folder: Path, server: Loopback) -
     # the probe asks first; what it is told does not matter
     server.tokens = {"Score: 2": 1.0}
     server.logprobs = "no"
-    ran = run(folder / "samples.jsonl", "--tasks", "assess", "--out", log, "--regrade", "--judge", "api:eye", *where,
-              "--rounds", 2, "--json", "--readout", "text")  # fmt: skip
+    asked = ("--tasks", "assess", "--out", log, "--regrade", "--json")
+    ran = run(folder / "samples.jsonl", *asked, *where, "--judge", "api:eye", "--rounds", 2, "--readout", "text")
     assert ran.code == 0, ran.err
     judged = json.loads(ran.out)["judge"]
     assert [one["criterion"] for one in judged] == ["completeness", "preciseness", "relevance"]

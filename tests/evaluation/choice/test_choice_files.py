@@ -108,9 +108,9 @@ def test_abench(tmp_path: Path) -> None:
 
 
 def test_rbench_in_gbk(tmp_path: Path) -> None:
-    text = "name,question,choice,answer,type,score,distortion,strength\n1.png,What?,A.cat；B.dog,B,mcq,0,jpeg，压缩,2\n"
+    head = "name,question,choice,answer,type,score,distortion,strength"
     path = tmp_path / "rbench.csv"
-    path.write_bytes(text.replace("，", "").encode("gb18030"))
+    path.write_bytes(f"{head}\n1.png,What?,A.cat；B.dog,B,mcq,0,jpeg压缩,2\n".encode("gb18030"))
     (one,) = read_questions(path)
     assert (one.options, one.answer, one.categories["distortion"]) == (("cat", "dog"), 1, ("jpeg压缩",))
 
@@ -163,7 +163,9 @@ def test_flaws_are_named_by_their_place(row: dict[str, Any], message: str, tmp_p
 
 def test_files_that_are_no_questions(tmp_path: Path) -> None:
     for name, text, message in (
-        ("a.json", "{}", "no list of questions"), ("b.json", "[", "is no JSON"), ("c.txt", "", "no file of questions"),
+        ("a.json", "{}", "no list of questions"),
+        ("b.json", "[", "is no JSON"),
+        ("c.txt", "", "no file of questions"),
     ):  # fmt: skip
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=message):

@@ -49,7 +49,8 @@ def test_the_text_of_one_option_counts(index: int, form: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["A. serious", "serious or slight", "It is not serious.", "not B", "B is wrong", "A blurry thing", "I cannot say",
+    ["A. serious", "serious or slight", "It is not serious.", "not B", "B is wrong", "A blurry thing",
+     "I cannot say",
      "", "?!", "E", "Image A shows it", "a notice"],
 )  # fmt: skip
 def test_what_names_none_two_or_a_denied_one_is_unparsed(text: str) -> None:
