@@ -128,7 +128,7 @@ def test_a_wrong_key_stops_the_run(
     server.key = "right"
     monkeypatch.setenv("OPENAI_API_KEY", "right")
     where = ("--model", "api:eye", "--base-url", server.url)
-    assert run(folder / "questions.json", *where, "--limit", 1).code == 0
+    assert run(folder / "samples.jsonl", *where, "--tasks", "identify").code == 0
     server.key = "another"
     ran = run(folder / "questions.json", *where)
     assert (ran.code, ran.out) == (2, "")
