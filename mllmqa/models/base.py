@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -49,10 +50,23 @@ class EncodedImage:
     mime: str
     original: bool
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the bytes."""
         return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """What one side says in a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: Texts, and None where the next picture of the request stands (of a clip: all its frames).
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,9 @@ class Request:
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
         encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
         labels: Text right in front of each picture (``Image A:``), empty for none; or () where no picture has any.
+        messages: The whole conversation up to the answer, where texts stand between pictures or questions came
+            before; it says what ``prompt.question`` says. None: the question behind the pictures.
+        repeat: Which asking of the same question: 0 for the first; each one is kept by itself.
     """
 
     prompt: Prompt
@@ -72,6 +89,8 @@ class Request:
     clip: Clip | None = None
     encoded: tuple[EncodedImage, ...] | None = None
     labels: tuple[str, ...] = ()
+    messages: tuple[ChatMessage, ...] | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
