@@ -64,12 +64,14 @@ class Request:
         images: Views, uint8 RGB (H, W, 3), in the order in which the model shall read them.
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
         encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
+        repeat: Which asking of the same question: 0 for the first; each one is kept by itself.
     """
 
     prompt: Prompt
     images: tuple[ImageHWC, ...]
     clip: Clip | None = None
     encoded: tuple[EncodedImage, ...] | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True)
