@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -27,11 +28,10 @@ class Trial:
         mode: Name of the mode, e.g. ``double-cot``.
         number: Place in the mode's plan, from 0.
         stimulus: What is asked.
-        shown: Places of the rated pictures, in display order.
+        shown: Places of the rated pictures, in display order; −1 − place stands for an exemplar (an anchor).
         example: Places of the exemplars that are shown in front, in display order; empty without.
         told: What people said of them, for the text.
         think: Whether a description is asked for first.
-        anchors: Of ``shown`` under the stimulus ``anchored``: −1 − place stands for an exemplar.
         repeat: Which asking of the same question, from 0.
     """
 
@@ -70,25 +70,29 @@ def prompt_of(trial: Trial, items: Items) -> Prompt:
     Raises:
         UsageError: A group is larger than there are ordinals.
     """
-    if trial.stimulus == "levels":
+    return _rendered(trial.stimulus, len(trial.shown), trial.told, trial.think, items.reference)
+
+
+@lru_cache(maxsize=4096)
+def _rendered(stimulus: Stimulus, n: int, told: str, think: bool, reference: bool) -> Prompt:
+    if stimulus == "levels":
         return prompts.render(prompts.load("score/quality"), medium="image")
-    if trial.stimulus == "anchored":
+    if stimulus == "anchored":
         return prompts.render(prompts.load("compare/second_to_first"), medium="image")
-    n = len(trial.shown)
     if n > MAX_GROUP:
         raise UsageError(f"groups of {n} pictures", expected=f"at most {MAX_GROUP}")
     attributes = prompts.render(prompts.load("nine/attributes"), medium="image").question
-    if trial.stimulus == "two-afc":
+    if stimulus == "two-afc":
         return prompts.render(prompts.load("nine/two-afc"), attributes=attributes)
-    kind = "fr" if items.reference else "nr"
+    kind = "fr" if reference else "nr"
     subject = "how the images differ in quality" if n > 1 else "how good the image looks"
-    if items.reference:
+    if reference:
         subject = "how the distorted versions differ from the reference"
     shape = {
         "single": "<number>",
         "double": "<1, 0 or 2>",
         "multiple": "[" + ", ".join(f"{ORDINALS[i]}: <rank>" for i in range(n)) + "]",
-    }[trial.stimulus]
-    form = prompts.render(prompts.load("nine/form"), think=trial.think, subject=subject, shape=shape).question
-    file = prompts.load(f"nine/{trial.stimulus}-{kind}")
-    return prompts.render(file, n=n, example=trial.told, attributes=attributes, form=form)
+    }[stimulus]
+    form = prompts.render(prompts.load("nine/form"), think=think, subject=subject, shape=shape).question
+    file = prompts.load(f"nine/{stimulus}-{kind}")
+    return prompts.render(file, n=n, example=told, attributes=attributes, form=form)
