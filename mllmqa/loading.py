@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from mllmqa.errors import UsageError
-from mllmqa.models.load import LocalOptions, load_backend
 from mllmqa.models.fake import NAME, FakeBackend, is_fake
+from mllmqa.models.load import LocalOptions, load_backend
 from mllmqa.models.presets import DEFAULT_MODEL, presets
 from mllmqa.models.quantize import Quantization
 from mllmqa.models.resolve import ModelSource, resolve

@@ -80,7 +80,9 @@ class Observer:
         shares = (made.refuse, made.garble, made.beyond, made.cut, made.foreign)
         if min(*shares, made.noise, made.tie) < 0 or sum(shares) > 1 + 1e-12 or not made.round > 0:
             raise UsageError(
-                "a share, the noise or the rounding is out of range", where=name, expected="shares ≥ 0 that sum to ≤ 1"
+                "a share, the noise or the rounding is out of range",
+                where=name,
+                expected="shares ≥ 0 that sum to ≤ 1",
             )
         return made
 
@@ -161,7 +163,11 @@ class FakeBackend:
         score = self._score(mode[1], seen)
         if mode[1] == "two-afc":
             return score
-        return f"Description: some distortion is visible.\nScore: {score}" if "Description:" in question else f"Score: {score}"
+        return (
+            f"Description: some distortion is visible.\nScore: {score}"
+            if "Description:" in question
+            else f"Score: {score}"
+        )
 
     def _score(self, stimulus: str, seen: np.ndarray) -> str:
         o = self.observer

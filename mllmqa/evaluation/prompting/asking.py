@@ -199,5 +199,3 @@ def _failure(error: MllmqaError) -> Failure:
     if isinstance(error, ApiError):
         return Failure("format" if error.code == "unparsed" else "transport", error_line(error))
     return Failure("model", error_line(error))
-
-

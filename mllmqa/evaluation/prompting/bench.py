@@ -24,7 +24,7 @@ from mllmqa.evaluation.prompting.strategies import (
     Strategy,
     TwoAlternatives,
 )
-from mllmqa.evaluation.prompting.trials import LOGITS, Trial, prompt_of
+from mllmqa.evaluation.prompting.trials import Trial, prompt_of
 from mllmqa.models.base import ModelInfo
 
 NINE = tuple(f"{stimulus}{how}" for stimulus in ("single", "double", "multiple") for how in ("", "-ic", "-cot"))
@@ -71,8 +71,16 @@ class Design:
                 raise UnknownNameError(f"no mode {mode!r}", expected=" | ".join((*MODES, "nine", "all")))
             if self.compat and mode not in NINE:
                 raise UsageError(f"the protocol {self.compat} has no mode {mode!r}", expected=" | ".join(NINE))
-        if self.opponents <= 0 or self.groups < 1 or not 2 <= self.size <= 8 or self.repeats < 1 or self.max_tokens < 1:
-            raise UsageError("opponents, groups, size, repeats or max tokens is out of range", expected="size 2 to 8")
+        if (
+            self.opponents <= 0
+            or self.groups < 1
+            or not 2 <= self.size <= 8
+            or self.repeats < 1
+            or self.max_tokens < 1
+        ):
+            raise UsageError(
+                "opponents, groups, size, repeats or max tokens is out of range", expected="size 2 to 8"
+            )
         if self.compat and (self.repeats != 1 or self.opponents != int(self.opponents)):
             raise UsageError(f"the protocol {self.compat} asks once, and of whole numbers of opponents")
         if any("-ic" in mode for mode in self.modes) and self.size > EXEMPLARS and "multiple-ic" in self.modes:
@@ -112,7 +120,9 @@ class Bench:
         del identity["device"]
         rated = [(i.id, self.pictures[i.path][0], i.opinion, i.std) for i in self.items.rated]
         held = [(i.id, self.pictures[i.path][0], i.opinion) for i in self.items.exemplars]
-        prompts = sorted({(prompt.id, prompt.sha256) for prompt in (prompt_of(t, self.items) for _, t in self.work)})
+        prompts = sorted(
+            {(prompt.id, prompt.sha256) for prompt in (prompt_of(t, self.items) for _, t in self.work)}
+        )
         decided = [__version__, identity, asdict(self.design), rated, held, prompts]
         spec = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return Head(spec=spec, model=info.model, questions=len(self.work))
@@ -163,7 +173,9 @@ def make(items: Items, design: Design) -> Bench:
     design.check()
     if items.reference and {"2afc", "anchored"} & set(design.modes):
         raise UsageError(
-            "2afc and anchored compare across references", expected="them without references", hint="use --reference nr"
+            "2afc and anchored compare across references",
+            expected="them without references",
+            hint="use --reference nr",
         )
     if any(mode.endswith("-ic") or mode == "anchored" for mode in design.modes):
         items = hold_out(items)
@@ -201,5 +213,3 @@ def _opened(items: Items) -> tuple[Items, list[tuple[str, str]], dict[Path, tupl
             lost.append((item.id, bad))
     kept = kept[len(items.exemplars) :]
     return replace(items, rated=tuple(kept)), lost, pictures
-
-

@@ -83,7 +83,12 @@ def estimate(
 
 
 def _mode(
-    mode: str, trials: Sequence[Trial], bench: Bench, known: Mapping[str, Line], price: Price | None, concurrency: int
+    mode: str,
+    trials: Sequence[Trial],
+    bench: Bench,
+    known: Mapping[str, Line],
+    price: Price | None,
+    concurrency: int,
 ) -> Estimate:
     lines = [known[trial.id] for trial in trials if trial.id in known and known[trial.id].done]
     done = {line.trial for line in lines}
@@ -119,7 +124,10 @@ def table(found: Sequence[Estimate]) -> str:
     rows = [head, "| --- |" + " ---: |" * 7]
     total = Estimate(
         "all",
-        *(sum(getattr(e, field) for e in found) for field in ("requests", "left", "images", "tokens_in", "tokens_out")),
+        *(
+            sum(getattr(e, field) for e in found)
+            for field in ("requests", "left", "images", "tokens_in", "tokens_out")
+        ),
         None if any(e.money is None for e in found) else sum(e.money or 0 for e in found),
         sum(e.seconds for e in found),
         all(e.measured for e in found),
@@ -135,4 +143,10 @@ def table(found: Sequence[Estimate]) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -122,7 +122,9 @@ class Contrast:
     reason: str | None = None
 
 
-def outcomes(strategy: Strategy, trials: Sequence[Trial], lines: Mapping[str, Line]) -> list[tuple[Trial, Answer | Failure]]:
+def outcomes(
+    strategy: Strategy, trials: Sequence[Trial], lines: Mapping[str, Line]
+) -> list[tuple[Trial, Answer | Failure]]:
     """Read the logged texts anew, so that a log can be scored by a better reader without asking again."""
     found: list[tuple[Trial, Answer | Failure]] = []
     for trial in trials:
@@ -233,15 +235,25 @@ def letters(modes: Sequence[str], values: Sequence[float], found: Sequence[Contr
         found: All pairs, adjusted.
     """
     apart = {frozenset((c.a, c.b)) for c in found if c.adjusted < ALPHA}
-    known = [mode for mode, value in sorted(zip(modes, values, strict=True), key=lambda x: -x[1]) if not math.isnan(value)]
+    known = [
+        mode
+        for mode, value in sorted(zip(modes, values, strict=True), key=lambda x: -x[1])
+        if not math.isnan(value)
+    ]
     columns: list[set[str]] = [set(known)]
     for a, b in combinations(known, 2):
         if frozenset((a, b)) not in apart:
             continue
-        split = [part for column in columns for part in ((column - {a}, column - {b}) if {a, b} <= column else (column,))]
-        columns = [c for k, c in enumerate(split) if not any(c < d or (c == d and k > i) for i, d in enumerate(split))]
+        split = [
+            part for column in columns for part in ((column - {a}, column - {b}) if {a, b} <= column else (column,))
+        ]
+        columns = [
+            c for k, c in enumerate(split) if not any(c < d or (c == d and k > i) for i, d in enumerate(split))
+        ]
     columns.sort(key=lambda column: [mode not in column for mode in known])
-    return {mode: "".join(chr(ord("a") + k) for k, column in enumerate(columns) if mode in column) for mode in modes}
+    return {
+        mode: "".join(chr(ord("a") + k) for k, column in enumerate(columns) if mode in column) for mode in modes
+    }
 
 
 def scores_table(bench: Bench, reports: Sequence[ModeReport]) -> NDArray[np.float64]:

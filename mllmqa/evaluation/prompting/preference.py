@@ -75,7 +75,9 @@ def fit(n: int, choices: Sequence[Choice], link: Link = "normal", *, order: bool
         return Fit(np.full(n, np.nan), np.full(n, np.nan), math.nan, math.nan, 0)
     used = sorted({place for c in choices for place in (c.first, c.second)})
     at = {place: k for k, place in enumerate(used)}
-    first, second = (np.array([at[p] for p in side]) for side in zip(*((c.first, c.second) for c in choices), strict=True))
+    first, second = (
+        np.array([at[p] for p in side]) for side in zip(*((c.first, c.second) for c in choices), strict=True)
+    )
     share = np.array([c.share for c in choices])
     found, hessian = _newton(len(used), first, second, share, link, order, precision)
     scores, errors = np.full(n, np.nan), np.full(n, np.nan)
@@ -89,7 +91,13 @@ def fit(n: int, choices: Sequence[Choice], link: Link = "normal", *, order: bool
 
 
 def _newton(
-    n: int, first: NDArray[np.int64], second: NDArray[np.int64], share: Float, link: Link, order: bool, precision: float
+    n: int,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    share: Float,
+    link: Link,
+    order: bool,
+    precision: float,
 ) -> tuple[Float, Float]:
     """Return the maximum and the negative Hessian there, over n scores and, if wanted, the order effect."""
     design = np.zeros((len(share), n + order))

@@ -123,7 +123,8 @@ class PublishedExample:
             "double": ([known[-1], known[0]], "the first better than the second"),
         }.get(self.stimulus, (known, "[" + ", ".join(map(str, range(len(known)))) + "]"))
         return [
-            replace(trial, mode=self.name, example=tuple(shown), told=told) for trial in self.inner.plan(items, seed)
+            replace(trial, mode=self.name, example=tuple(shown), told=told)
+            for trial in self.inner.plan(items, seed)
         ]
 
     def read(self, trial: Trial, response: Response) -> Answer | Failure:

@@ -131,7 +131,9 @@ class Pairwise(_InWords):
         """Balanced pairs (:func:`mllmqa.evaluation.prompting.designs.pairs`)."""
         names = items.group_names() or [""]
         shown = [
-            pair for members in items.groups for pair in designs.pairs(members, self.per_item, seed, names[members[0]])
+            pair
+            for members in items.groups
+            for pair in designs.pairs(members, self.per_item, seed, names[members[0]])
         ]
         return _trials(self.name, self.stimulus, shown, self.repeats)
 

@@ -54,7 +54,9 @@ def files(trial: Trial, items: Items) -> list[Path]:
     """Return the files of a trial in the order in which a model gets them: example first, reference first."""
     made: list[Path] = []
     for places, exemplar in ((trial.example, True), (trial.shown, False)):
-        chosen = [items.exemplars[p if exemplar else -1 - p] if exemplar or p < 0 else items.rated[p] for p in places]
+        chosen = [
+            items.exemplars[p if exemplar else -1 - p] if exemplar or p < 0 else items.rated[p] for p in places
+        ]
         if items.reference and chosen and chosen[-1].reference is not None and trial.stimulus in _REFERENCED:
             made.append(chosen[-1].reference)
         made += [item.path for item in chosen]

@@ -57,7 +57,7 @@ def rounds(n: int, count: int = ROUNDS) -> list[list[tuple[int, int]]]:
     """Return the pairs of each round of 2AFC; with an odd number of pictures one sits out."""
     made = []
     for r in range(count):
-        order = np.random.RandomState(ROUND_SEED + r).permutation(n).tolist()  # noqa: NPY002 - as published
+        order = np.random.RandomState(ROUND_SEED + r).permutation(n).tolist()
         made.append([(order[i], order[i + 1]) for i in range(0, n - 1, 2)])
     return made
 
