@@ -169,11 +169,6 @@ class _Problem:
         return s + size * step, False
 
 
-def log_terms(d: Float, link: Link) -> Terms:
-    """Return log F, its first derivative and the negative of its second, each of the shape of ``d``."""
-    return _LINKS[link](d)
-
-
 def _logistic(d: Float) -> Terms:
     loss = np.logaddexp(0.0, -d)  # −log F
     lower = np.exp(-np.logaddexp(0.0, d))  # 1 − F

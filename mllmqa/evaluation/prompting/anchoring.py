@@ -51,7 +51,7 @@ class Anchored:
         for i in range(n):
             own = [Choice(-1 - a, k, mean[a, i]) for a in range(-k, 0) if (a, i) in mean]
             if own:
-                found = fit(k + 1, core + own, order=False)
+                found = fit(k + 1, core + own)
                 values[i], errors[i] = found.scores[-1], found.errors[-1]
                 counts[i] = sum(len(asked[a, i]) for a in range(-k, 0) if (a, i) in mean)
         return Scores(values, errors, counts)

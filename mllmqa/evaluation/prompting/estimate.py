@@ -1,8 +1,8 @@
 """What a plan will ask, send, cost and take, per mode, before anything is sent.
 
-Tokens of pictures follow a published rule: tiles of 512 pixels (85 + 170 per tile, after fitting into 2048 and a short
-side of 768), or patches of 32 pixels. Rules differ between models and are no promise; where the log of the run holds
-answers of a mode, their measured means replace the rule.
+Tokens of pictures follow a published rule: tiles of 512 pixels (85 + 170 per tile, after fitting into 2048 and a
+short side of 768), or patches of 32 pixels. Rules differ between models and are no promise; where the log of the
+run holds answers of a mode, their measured means replace the rule.
 """
 
 from __future__ import annotations
@@ -124,10 +124,11 @@ def table(found: Sequence[Estimate]) -> str:
     rows = [head, "| --- |" + " ---: |" * 7]
     total = Estimate(
         "all",
-        *(
-            sum(getattr(e, field) for e in found)
-            for field in ("requests", "left", "images", "tokens_in", "tokens_out")
-        ),
+        sum(e.requests for e in found),
+        sum(e.left for e in found),
+        sum(e.images for e in found),
+        sum(e.tokens_in for e in found),
+        sum(e.tokens_out for e in found),
         None if any(e.money is None for e in found) else sum(e.money or 0 for e in found),
         sum(e.seconds for e in found),
         all(e.measured for e in found),
@@ -143,10 +144,6 @@ def table(found: Sequence[Estimate]) -> str:
 
 
 def _time(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

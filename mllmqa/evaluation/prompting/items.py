@@ -1,4 +1,4 @@
-"""The pictures of a prompt benchmark: what is rated, what it is compared with, and the exemplars that are held out."""
+"""The pictures of a prompt benchmark: what is rated, its references, and the exemplars that are held out."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ def figures(bench: Bench, scores: NDArray[np.float64]) -> dict[str, Any]:
     """Return ``srcc`` and ``plcc`` after the published curve, over the scored pictures; null where there is none.
 
     Opinions are min-max scaled to 0..100 over all pictures. With references both are means over the references,
-    and a reference without a correlation counts as 0, as published. The published code would have put random numbers
-    in the place of missing scores; here ``n`` says how many there are.
+    and a reference without a correlation counts as 0, as published. The published code would have put random
+    numbers in the place of missing scores; here ``n`` says how many there are.
 
     Args:
         bench: For opinions and references.

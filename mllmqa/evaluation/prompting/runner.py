@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mllmqa.errors import ApiUnreachableError, BudgetError
 from mllmqa.evaluation.prompting.answers import Answer, Failure
@@ -34,7 +34,7 @@ class Limits:
     """
 
     concurrency: int = 1
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     price: Price | None = None
 
 

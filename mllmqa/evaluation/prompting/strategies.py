@@ -1,4 +1,4 @@
-"""The modes as small pure objects: what is asked (plan), what an answer means (read), what all of them give (score).
+"""The modes as small pure objects: what is asked (plan), what an answer means (read), what all give (score).
 
 In-context examples and chain of thought are decorators of any stimulus, so that nine modes are three objects and
 two decorators, and all strategies of a stimulus are asked about the very same pictures.
@@ -20,7 +20,7 @@ from mllmqa.data.streams import stream
 from mllmqa.evaluation.prompting import answers, designs
 from mllmqa.evaluation.prompting.answers import FIRST, SAME, Answer, Failure
 from mllmqa.evaluation.prompting.items import Items
-from mllmqa.evaluation.prompting.preference import Choice, Fit, fit
+from mllmqa.evaluation.prompting.preference import Choice, Effect, effect, fit
 from mllmqa.evaluation.prompting.trials import SHAPES, Stimulus, Trial
 from mllmqa.prompts import word_scale
 
@@ -51,7 +51,7 @@ class Scores:
         values: Float64, shape (N,); NaN where no answer speaks of the picture.
         errors: Standard errors, shape (N,); NaN where there are none.
         answers: Readable answers about each picture, shape (N,).
-        order: Order effect, where pictures were compared; with references their mean, weighted by precision.
+        order: Order effect, where pictures were compared.
         order_error: Its standard error.
         parts: Most sets of pictures, inside a group, that no comparison connects; 1 is right.
     """
@@ -336,22 +336,21 @@ def _means(n: int, said: Iterable[tuple[int, float]]) -> Scores:
 
 
 def _compared(items: Items, choices: Sequence[Choice], *, order: bool = True) -> Scores:
-    """Fit each group by itself: there is no comparison across references."""
-    n = len(items.rated)
+    """Fit each group by itself (there is no comparison across references), with a common order effect."""
+    n, groups = len(items.rated), items.groups
     values, errors, counts = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
-    home = {place: (g, k) for g, members in enumerate(items.groups) for k, place in enumerate(members)}
-    inside: dict[int, list[Choice]] = defaultdict(list)
+    home = {place: (g, k) for g, members in enumerate(groups) for k, place in enumerate(members)}
+    inside: list[list[Choice]] = [[] for _ in groups]
     for choice in choices:
         counts[[choice.first, choice.second]] += 1
-        g = home[choice.first][0]
-        inside[g].append(Choice(home[choice.first][1], home[choice.second][1], choice.share))
-    fits: list[Fit] = []
-    for g, members in enumerate(items.groups):
-        found = fit(len(members), inside[g], order=order)
-        values[members], errors[members] = found.scores, found.errors
-        fits.append(found)
-    known = [(f.order, f.order_error) for f in fits if not math.isnan(f.order)]
-    weight = sum(1 / error**2 for _, error in known)
-    effect = sum(b / error**2 for b, error in known) / weight if weight else math.nan
-    parts = max((f.parts for f in fits), default=0)
-    return Scores(values, errors, counts, effect, 1 / math.sqrt(weight) if weight else math.nan, parts)
+        (g, first), (_, second) = home[choice.first], home[choice.second]
+        inside[g].append(Choice(first, second, choice.share))
+    common = effect(inside) if order else Effect(math.nan, math.nan, 1.0)
+    parts = 0
+    for members, found in zip(groups, inside, strict=True):
+        made = fit(
+            len(members), found, order=0.0 if math.isnan(common.order) else common.order, precision=common.precision
+        )
+        values[members], errors[members] = made.scores, made.errors
+        parts = max(parts, made.parts)
+    return Scores(values, errors, counts, common.order, common.error, parts)

@@ -4,7 +4,7 @@ Wu, Ma, Liang, Yang & Zhang, "A Comprehensive Study of Multimodal Large Language
 Assessment", ECCV 2024 (arXiv 2403.10854). Written from a description of what their program does; the texts of our
 prompts are our own here, too, and pictures stand in front of the text. What differs from our protocol:
 
-* pairs and groups are drawn with Python's generator, seed 20; each picture leads its pairs and is always shown first;
+* pairs and groups are drawn with Python's generator, seed 20; each picture leads its pairs, always shown first;
 * inside a reference the others are drawn with replacement, so that a group can hold a picture twice;
 * any numbers behind a literal ``Score:`` are an answer, also off the scale; what cannot be read is replaced by a
   random answer there. Here it stays a failure: a model that refuses all gets no SRCC (0.28 on average there);
