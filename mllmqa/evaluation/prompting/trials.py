@@ -89,7 +89,7 @@ def _rendered(stimulus: Stimulus, n: int, told: str, think: bool, reference: boo
     kind = "fr" if reference else "nr"
     subject = "how the images differ in quality" if n > 1 else "how good the image looks"
     if reference:
-        subject = "how the distorted versions differ from the reference"
+        subject = f"how the distorted {'versions differ' if n > 1 else 'version differs'} from the reference"
     shape = {
         "single": "<number>",
         "double": "<1, 0 or 2>",
