@@ -57,8 +57,7 @@ def prompts(
 ) -> None:
     """Ask a model about rated pictures in nine ways, and report how well each way works and what it costs.
 
-    Single pictures, pairs and groups; plainly, after an example, or with a description first. Failures are counted
-    and never replaced. Every answer is logged at once: the same command continues a run that was killed.
+    Every answer is logged at once: the same command continues a run that was killed.
     """
     from mllmqa.evaluation.prompting import bench as benches
     from mllmqa.evaluation.prompting.items import read_items
