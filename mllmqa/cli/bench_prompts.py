@@ -89,14 +89,13 @@ def _work(
     from mllmqa.cli.loading import load_model
     from mllmqa.evaluation.prompting import estimate
     from mllmqa.evaluation.prompting.asking import Asker
-    from mllmqa.evaluation.prompting.log import AnswerLog
+    from mllmqa.evaluation.prompting.log import AnswerLog, known_lines
     from mllmqa.evaluation.prompting.runner import Limits, run
 
     remote, price = model.startswith("api:"), options.price if options else None
     threads = options.concurrency if remote and options else 1
     if dry_run:
-        known = _known(out)
-        print(estimate.table(estimate.estimate(bench, known, price, threads)))
+        print(estimate.table(estimate.estimate(bench, known_lines(out), price, threads)))
         return
     if out is None:
         raise UsageError("no place for log and report", expected="--out DIR")
@@ -122,24 +121,13 @@ def _work(
         raise typer.Exit(1)
 
 
-def _known(out: Path | None) -> dict[str, Any]:
-    from mllmqa.evaluation.prompting.log import read_log
-
-    path = None if out is None else out / "answers.jsonl"
-    return {} if path is None or not path.exists() else {line.trial: line for line in read_log(path)}
-
-
 def _report(bench: Bench, head: Any, known: dict[str, Any], out: Path, price: Any) -> None:
     from mllmqa.evaluation.prompting.measure import measure
     from mllmqa.evaluation.prompting.report import Report
-    from mllmqa.whole_file import write_whole
 
     report = Report.of(head, bench, measure(bench, known, price))
-    write_whole(out / "report.json", report.to_json())
-    write_whole(out / "scores.csv", report.to_csv())
-    text = report.to_markdown()
-    write_whole(out / "report.md", text)
-    print(text, end="")
+    report.write(out)
+    print(report.to_markdown(), end="")
 
 
 def _progress() -> Any:

@@ -74,7 +74,13 @@ def test_rankings_and_letters_and_references() -> None:
 
 @pytest.mark.parametrize(
     ("key", "kind"),
-    [("refuse", "refusal"), ("garble", "format"), ("beyond", "range"), ("cut", "truncated"), ("foreign", "language")],
+    [
+        ("refuse", "refusal"),
+        ("garble", "format"),
+        ("beyond", "range"),
+        ("cut", "truncated"),
+        ("foreign", "language"),
+    ],
 )
 def test_failures_come_as_often_as_told_and_read_as_what_they_are(key: str, kind: str) -> None:
     found = read(observer(f"fake:{key}=0.2"), "single-nr", (A,), "score", 800)
@@ -88,7 +94,9 @@ def test_the_same_question_gets_the_same_answer_and_a_repeat_another() -> None:
     request = asked("single-nr", (A,))
     assert first.generate([request, request]) == second.generate([request, request])
     assert len(set(first.generate([asked("single-nr", (A,), repeat=r) for r in range(20)]))) > 5
-    assert FakeBackend("fake:noise=1,seed=1").generate([request]) != FakeBackend("fake:noise=1,seed=2").generate([request])
+    assert FakeBackend("fake:noise=1,seed=1").generate([request]) != FakeBackend("fake:noise=1,seed=2").generate(
+        [request]
+    )
 
 
 def test_level_words_and_comparison_words() -> None:
@@ -118,7 +126,9 @@ def test_it_scores_as_a_model_of_that_name() -> None:
     assert scorer.score(photo_pixels(40, 40)).value == score.value
 
 
-@pytest.mark.parametrize("name", ["fake:noise", "fake:noise=x", "fake:taste=1", "fake:refuse=0.6,garble=0.6", "fake:round=0"])
+@pytest.mark.parametrize(
+    "name", ["fake:noise", "fake:noise=x", "fake:taste=1", "fake:refuse=0.6,garble=0.6", "fake:round=0"]
+)
 def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         Observer.parse(name)

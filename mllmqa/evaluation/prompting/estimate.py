@@ -137,8 +137,8 @@ def table(found: Sequence[Estimate]) -> str:
         money = "-" if e.money is None else f"{e.money:.4f}"
         mark = "" if e.measured else "~"
         rows.append(
-            f"| {e.mode} | {e.requests:,} | {e.left:,} | {e.images:,} | {mark}{e.tokens_in:,} | {mark}{e.tokens_out:,} "
-            f"| {mark if e.money is not None else ''}{money} | {mark}{_time(e.seconds)} |"
+            f"| {e.mode} | {e.requests:,} | {e.left:,} | {e.images:,} | {mark}{e.tokens_in:,} "
+            f"| {mark}{e.tokens_out:,} | {mark if e.money is not None else ''}{money} | {mark}{_time(e.seconds)} |"
         )
     return "\n".join(rows)
 

@@ -139,3 +139,9 @@ def read_log(path: Path, head: Head | None = None) -> Iterable[Line]:
                 where=path,
                 hint="use the same data, model and options, or another folder",
             )
+
+
+def known_lines(folder: Path | None) -> dict[str, Line]:
+    """Return the last line of each question in ``answers.jsonl`` of a run's folder; nothing where there is none."""
+    path = None if folder is None else folder / "answers.jsonl"
+    return {} if path is None or not path.exists() else {line.trial: line for line in read_log(path)}

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mllmqa.evaluation.prompting import published_figures
 from mllmqa.evaluation.prompting.bench import Bench
 from mllmqa.evaluation.prompting.log import Head
 from mllmqa.evaluation.prompting.measure import Contrast, ModeReport, contrasts, letters, scores_table
+from mllmqa.whole_file import write_whole
 
 VERSION = 1
 
@@ -49,6 +51,12 @@ class Report:
         """Modes that share no letter differ significantly."""
         names, values = [m.mode for m in self.modes], [m.srcc.value for m in self.modes]
         return letters(names, values, self.contrasts)
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.json``, ``report.md`` and ``scores.csv``, each whole or not at all."""
+        write_whole(folder / "report.json", self.to_json())
+        write_whole(folder / "scores.csv", self.to_csv())
+        write_whole(folder / "report.md", self.to_markdown())
 
     def to_json(self) -> str:
         """Return every figure; what does not exist is null."""

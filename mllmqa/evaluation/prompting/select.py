@@ -117,7 +117,9 @@ def difficult_references(
 def _greedy(error: Float, features: Float, k: int, weight: float) -> list[int]:
     n = len(error)
     if not 1 <= k <= n or not weight >= 0:
-        raise UsageError(f"{k} of {n} pictures with weight {weight}", expected=f"1 to {n}, and a weight of at least 0")
+        raise UsageError(
+            f"{k} of {n} pictures with weight {weight}", expected=f"1 to {n}, and a weight of at least 0"
+        )
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     left, total, chosen = np.ones(n, bool), np.zeros(unit.shape[1]), list[int]()
     for _ in range(k):

@@ -41,7 +41,9 @@ def samples(folder: Path, n: int, references: int = 0, seed: int = 0) -> Path:
         for i in range(n):
             name = f"{r}_{i}" if references else f"p{i}"
             _picture(folder / f"{name}.png", rng)
-            medium = Medium(key="A", role="distorted" if references else "stimulus", kind="image", path=f"{name}.png")
+            medium = Medium(
+                key="A", role="distorted" if references else "stimulus", kind="image", path=f"{name}.png"
+            )
             value = float(opinions[i * references + r if references else i])
             mos = Mos(media="A", value=value, std=0.6, low=1, high=5, direction="higher-better")
             made.append(Sample(id=name, media=(*pristine, medium), labels=Labels(mos=(mos,))))

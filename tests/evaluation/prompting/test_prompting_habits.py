@@ -50,7 +50,9 @@ def test_cycles_against_chance() -> None:
 
 
 def test_round_numbers() -> None:
-    said = [(Trial("single", k, "single", (k,)), Answer((x,))) for k, x in enumerate([80.0, 80, 80, 75, 70, 63, 90, 85])]
+    said = [
+        (Trial("single", k, "single", (k,)), Answer((x,))) for k, x in enumerate([80.0, 80, 80, 75, 70, 63, 90, 85])
+    ]
     found = habits.numbers(said)
     assert found is not None
     assert found.distinct == 6
@@ -65,7 +67,9 @@ def test_round_numbers() -> None:
 
 
 def test_failures_are_counted_by_kind() -> None:
-    found = habits.failures([Answer((1.0,)), Failure("refusal", "no"), Failure("refusal", "no"), Failure("range", "140")])
+    found = habits.failures(
+        [Answer((1.0,)), Failure("refusal", "no"), Failure("refusal", "no"), Failure("range", "140")]
+    )
     assert found["refusal"].value == 0.5
     assert found["range"].k == 1
     assert found["format"].k == 0

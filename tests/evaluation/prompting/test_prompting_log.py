@@ -58,7 +58,7 @@ def test_a_torn_head_starts_anew(tmp_path: Path) -> None:
 
 def test_the_log_of_another_run_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl")
-    with pytest.raises(DataError, match="another run.*another folder"):
+    with pytest.raises(DataError, match=r"another run.*another folder"):
         AnswerLog(path, Head(spec="xyz", model="m", questions=2))
 
 

@@ -52,7 +52,9 @@ def test_requests_hold_the_published_numbers_of_images(
     inner: Strategy, nr: tuple[int, int], fr: tuple[int, int]
 ) -> None:
     for items, (plain, example) in ((NR, nr), (FR, fr)):
-        counts = [len(files(mode.plan(items, 0)[0], items)) for mode in (inner, ChainOfThought(inner), InContext(inner))]
+        counts = [
+            len(files(mode.plan(items, 0)[0], items)) for mode in (inner, ChainOfThought(inner), InContext(inner))
+        ]
         assert counts == [plain, plain, example]
 
 
