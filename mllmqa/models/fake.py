@@ -3,7 +3,8 @@
 It sees no pictures: it knows the quality of each (from a table, else from a hash of the pixels, which has nothing
 to do with how they look), adds noise and a liking for the first place, and answers in words as a model would. All
 that a benchmark estimates of it is known beforehand. Thurstone's case V holds for it exactly: with percepts of
-standard deviation ``noise``, the first of two pictures is preferred with probability Φ((z₁ − z₂ + bias) / (√2 · noise)).
+standard deviation ``noise``, the first of two pictures is preferred with probability
+Φ((z₁ − z₂ + bias) / (√2 · noise)).
 """
 
 from __future__ import annotations
