@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -106,7 +108,8 @@ def recode(frames_THWC: Frames, fps: float, codec: str, rate: Rate) -> tuple[Fra
     smallest = SMALLEST_AV1_BITRATE_PX if codec == "av1" and rate.kbps is not None else SMALLEST_PX
     if min(height, width) < smallest:
         raise DataError(f"frames are {width}×{height} pixels", expected=f"at least {smallest} on each side")
-    data = _encoded(frames_THWC, fps, encoder, _options(codec, rate), rate)
+    with _usual_scheduling():
+        data = _encoded(frames_THWC, fps, encoder, _options(codec, rate), rate)
     out = _decoded(data, len(frames_THWC), height, width)
     return out, len(data)
 
@@ -120,6 +123,23 @@ def _options(codec: str, rate: Rate) -> dict[str, str]:
     if codec == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # errors only; it knows no other switch
     return options
+
+
+@contextmanager
+def _usual_scheduling() -> Iterator[None]:
+    """Give the calling thread back its scheduling: run by root, SVT-AV1 puts it into the real-time class for good.
+
+    A build would then leave nothing of a core to any other process.
+    """
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameter)
 
 
 def _encoded(frames: Frames, fps: float, encoder: str, options: dict[str, str], rate: Rate) -> bytes:

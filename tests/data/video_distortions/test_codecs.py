@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -162,3 +164,12 @@ def test_switching_needs_two_frames() -> None:
 def test_resizing_to_the_same_size_copies_nothing() -> None:
     assert codecs.resized(CLIP.frames_THWC, 128, 96) is CLIP.frames_THWC
     assert codecs.resized(CLIP.frames_THWC[:2], 64, 48).shape == (2, 48, 64, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="a call of Linux")
+@pytest.mark.parametrize("codec", HERE)
+def test_no_encoder_keeps_the_real_time_class(codec: str) -> None:
+    """SVT-AV1 puts the calling thread of root into SCHED_FIFO, at the highest priority, and leaves it there."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    recode(CLIP.frames_THWC[:4], 20, codec, Rate(crf=40))
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
