@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
+SILENT_S = 120
+"""A terminal that shows nothing for so long never will: the test fails instead of waiting for ever."""
 _NOT_PASSED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
 
@@ -52,7 +55,8 @@ def python_on_a_terminal(*arguments: str, columns: int, pipe_stdout: bool = Fals
 
 
 _AS_A_SHELL_DOES = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background of a script inherits it as ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C reaches who has the terminal
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
@@ -120,6 +124,8 @@ class Typing:
         return self._seen.decode(errors="replace").replace("\r\n", "\n")
 
     def _more(self) -> bool:
+        if not select.select([self._leader], [], [], SILENT_S)[0]:
+            raise AssertionError(f"nothing came for {SILENT_S} s; the terminal shows:\n{self.shown}")
         try:
             block = os.read(self._leader, 65536)
         except OSError:  # how Linux says that the other side is closed

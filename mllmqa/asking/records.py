@@ -202,6 +202,17 @@ class Made(Record):
     """0: the model was not asked for a text."""
 
 
+REASONS = {
+    "by-readings": "what was asked is read, not written",
+    "contradicted": "the model's own text contradicts them",
+    "says-nothing": "the model's own text does not say what was asked",
+    "empty": "the model said nothing",
+    "declined": "the endpoint declined to answer",
+    "too-long": "files and question are too long for the model",
+}
+"""Reason of a composed answer → in words."""
+
+
 class Answer(Record):
     """An answer to a question about the quality of files."""
 
@@ -227,3 +238,8 @@ class Answer(Record):
     """What the reader should know, e.g. which frames were kept."""
     made: Made | None = None
     """None for refusals."""
+
+    @property
+    def in_words(self) -> str | None:
+        """The reason in words, as far as there are any; else its name."""
+        return REASONS.get(self.reason or "", self.reason)

@@ -77,7 +77,7 @@ def _turns(history: Sequence[Exchange]) -> list[Turn]:
 
 
 def _reply(found: Answer) -> Reply:
-    why = (f"instead of the model's own text: {found.reason}",) if found.source == "evidence" else ()
+    why = (f"composed of the model's readings: {found.in_words}",) if found.source == "evidence" else ()
     return Reply(
         found.text,
         source=found.source,

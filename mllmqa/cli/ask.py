@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from mllmqa.asking import Answer
 
 REFUSED = 1
-WHY = {
-    "by-readings": "what was asked is read, not written",
-    "contradicted": "the model's own text contradicts them",
-    "says-nothing": "the model's own text does not say what was asked",
-    "empty": "the model said nothing",
-    "declined": "the endpoint declined to answer",
-    "too-long": "files and question are too long for the model",
-}
-"""Reason of a composed answer → in words."""
 
 
 def ask(
@@ -111,7 +102,7 @@ def notes_of(found: Answer) -> list[str]:
     """Return what people should know of an answer, one thing a line."""
     sure = [] if found.confidence is None else [f"confidence {found.confidence:.2f}"]
     if found.source == "evidence":
-        sure.insert(0, f"composed of the model's readings ({WHY.get(found.reason or '', found.reason)})")
+        sure.insert(0, f"composed of the model's readings ({found.in_words})")
     if found.regenerated:
         sure.append("asked twice")
     return [*(["; ".join(sure)] if sure else []), *found.notes]

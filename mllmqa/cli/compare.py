@@ -13,6 +13,7 @@ from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
     from mllmqa.cli.show_compared import Screen
+    from mllmqa.comparing import Verdict
     from mllmqa.prepare import ScoreOptions
     from mllmqa.scoring import Scorer
 
@@ -31,6 +32,7 @@ def compare(
     reference: Annotated[
         str | None, typer.Option(metavar="FILE", help="The pristine original, for models that can be shown one.")
     ] = None,
+    why: Annotated[bool, typer.Option("--why", help="And say why, in words that rest on readings.")] = False,
     many: Annotated[bool, typer.Option("--many", help="Rank any number of files.")] = False,
     from_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="With --many: one path per line; - is stdin.")
@@ -55,7 +57,7 @@ def compare(
         str | None, typer.Option(metavar="VIEW", help="What the model sees. Default: the model's.")
     ] = None,
     decoder: Annotated[str, typer.Option(help="auto | pyav | torchcodec | decord")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout; --why: a second.")] = False,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
     quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
@@ -81,7 +83,7 @@ def compare(
     from mllmqa.prepare import ScoreOptions
 
     pairs, limits = _budget(budget)
-    job = _Job(tuple(files or ()), reference, many, from_file, pairs)
+    job = _Job(tuple(files or ()), reference, many, from_file, pairs, why)
     job.check()
     api = endpoint.endpoint_options(
         model, base_url, (concurrency, timeout), (limits, price), readout, (cache, no_cache)
@@ -107,6 +109,7 @@ class _Job:
     many: bool
     from_file: str | None
     pairs: int | None
+    why: bool
 
     def check(self) -> None:
         """Check that there is something to compare, and that stdin is asked for once."""
@@ -118,6 +121,8 @@ class _Job:
             if len(self.files) != 2:
                 raise UsageError(f"{len(self.files)} files to compare", expected="two, or --many with any number")
         named = [*self.files, *([self.reference] if self.reference is not None else [])]
+        if self.why and (self.many or "-" in named):
+            raise UsageError("--why is about two files that have names", expected="mllmqa compare --why A B")
         if named.count("-") + (self.from_file == "-") > 1:
             raise UsageError("stdin is asked for more than once", expected="- in one place")
         if self.many and not self.files and self.from_file is None:
@@ -125,17 +130,31 @@ class _Job:
 
     def run(self, scorer: Scorer, options: ScoreOptions, screen: Screen) -> int:
         """Compare and show; return the exit code."""
+        from mllmqa.asking import ask
         from mllmqa.comparing import compare, rank_many
+        from mllmqa.schema import Comparison
 
         third = None if self.reference is None else one_input(self.reference)
         if not self.many:
             a, b = (one_input(name) for name in self.files)
-            return screen.compared(compare(scorer, a, b, reference=third, options=options))
+            found = compare(scorer, a, b, reference=third, options=options)
+            code = screen.compared(found)
+            if self.why and isinstance(found, Comparison):
+                screen.reasons(ask(scorer, _question(found.verdict), self.files, reference=self.reference))
+            return code
         listed = self.from_file or ("-" if "-" in self.files else None)
         wanted = Wanted(tuple(name for name in self.files if name != "-"), (), (), listed)
         with screen.progress() as progress:
-            found = rank_many(scorer, wanted, options, reference=third, budget=self.pairs, progress=progress)
-        return screen.ranked(found)
+            ranked = rank_many(scorer, wanted, options, reference=third, budget=self.pairs, progress=progress)
+        return screen.ranked(ranked)
+
+
+def _question(verdict: Verdict) -> str:
+    """Ask for the reasons of a verdict."""
+    if verdict == "tie":
+        return "Which is better, A or B, and why?"
+    worse = "B" if verdict == "A" else "A"
+    return f"Why is {worse} worse than {verdict}?"
 
 
 def _budget(text: str | None) -> tuple[int | None, str | None]:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
+from mllmqa.asking.records import Answer
 from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+from mllmqa.cli.ask import notes_of
 from mllmqa.schema import Comparison, Ranked, Unscored
 
 
@@ -34,6 +36,15 @@ class Screen:
         elif isinstance(result, Comparison):
             self._out.print(Text(result.text()))
         return EXIT_UNSCORED if isinstance(result, Unscored) else EXIT_OK
+
+    def reasons(self, found: Answer) -> None:
+        """Show why, below the verdict."""
+        if self._json:
+            self._line(found)
+            return
+        self._out.print(Text(found.text))
+        for line in notes_of(found):
+            self.note(line)
 
     def ranked(self, result: Ranked) -> int:
         """Show a ranking; return the exit code."""
@@ -63,7 +74,7 @@ class Screen:
         told = not one.source or one.message.startswith(f"{one.source}: ")
         self.note(f"unscored: {one.message if told else f'{one.source}: {one.message}'}")
 
-    def _line(self, record: Comparison | Ranked | Unscored) -> None:
+    def _line(self, record: Comparison | Ranked | Unscored | Answer) -> None:
         sys.stdout.write(record.model_dump_json() + "\n")
         sys.stdout.flush()
 

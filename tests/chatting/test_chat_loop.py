@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +13,14 @@ from mllmqa.chatting.loop import Interrupts, Loop, Screen, piped, tame
 from mllmqa.chatting.transcript import Answered, Failed
 from mllmqa.scoring import Scorer
 from tests.chatting.conftest import NewSession
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A job in the background of a script inherits SIGINT as ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _screen(*, live: bool) -> tuple[Screen, io.StringIO, io.StringIO]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mllmqa.asking import Answer
-from mllmqa.cli.ask import WHY, notes_of
+from mllmqa.asking.records import REASONS
+from mllmqa.cli.ask import notes_of
 from tests.asking.conftest import Eye
 from tests.conftest import Run
 from tests.loopback import without_endpoint
@@ -67,7 +68,7 @@ def test_people_see_text_and_where_it_comes_from(run: Run, server: Eye, photo: P
     )
     assert ran.out == "The quality of the image is fair (3.0 of 5).\n"
     first = ran.err.splitlines()[0]
-    assert first.startswith(f"composed of the model's readings ({WHY['says-nothing']}); confidence 0.95")
+    assert first.startswith(f"composed of the model's readings ({REASONS['says-nothing']}); confidence 0.95")
 
 
 def test_a_broken_file_is_a_refusal(run: Run, server: Eye, tmp_path: Path) -> None:

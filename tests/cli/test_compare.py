@@ -47,6 +47,25 @@ def test_two_files_are_one_line_and_one_record(run: Run, folder: Path) -> None:
     assert mirrored.p_a_better == 1 - found.p_a_better
 
 
+def test_reasons_stand_below_the_verdict(run: Run, folder: Path) -> None:
+    a, b = folder / "p0.png", folder / "p1.png"
+    plain, records = run("compare", a, b, "--why"), run("compare", a, b, "--why", "--json")
+    assert (plain.code, records.code) == (0, 0)
+    verdict, *reasons = plain.out.splitlines()
+    assert verdict + "\n" == run("compare", a, b).out
+    first, second = records.out.splitlines()
+    assert isinstance(read_comparison(first), Comparison)
+    assert "\n".join(reasons) == json.loads(second)["text"]
+    assert json.loads(second)["source"] in ("model", "evidence")
+
+
+@pytest.mark.parametrize("arguments", [("--many", "--why", "."), ("--why", "-", "x.png")])
+def test_reasons_are_about_two_named_files(run: Run, arguments: tuple[str, ...]) -> None:
+    ran = run("compare", *arguments)
+    assert ran.code == 2
+    assert "--why is about two files that have names" in ran.err
+
+
 def test_the_same_file_twice_is_a_tie(run: Run, photo: Path) -> None:
     ran = run("compare", photo, photo)
     assert ran.code == 0
