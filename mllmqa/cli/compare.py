@@ -13,8 +13,8 @@ from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
     from mllmqa.cli.show_compared import Screen
-    from mllmqa.comparing import Verdict
     from mllmqa.prepare import ScoreOptions
+    from mllmqa.schema import Verdict
     from mllmqa.scoring import Scorer
 
 _Files = Annotated[
