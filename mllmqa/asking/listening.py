@@ -84,8 +84,9 @@ class Listener:
                     unread[f"presence:{category}"] = answer
                 else:
                     readings[category].append(_expected(answer, self._yes_no))
-        whole = [category for category in categories if f"presence:{category}" not in unread]
-        return [_presence(category, readings[category]) for category in whole], unread
+        found = [_presence(category, seen) for category, seen in readings.items() if len(seen) == len(shown)]
+        unread |= {f"presence:{one.category}": why for one in found if (why := _elsewhere(one.coverage))}
+        return [one for one in found if f"presence:{one.category}" not in unread], unread
 
     def how(self, request: Request, categories: Sequence[str], medium: str) -> Mapping[str, Severity | str]:
         """Ask how strong each category is; the answer, or why there is none.
@@ -160,6 +161,13 @@ def _expected(answer: LevelLogits, scale: LevelFile) -> tuple[float, float | Non
     return expectation(_logits(answer), answer.log_z, scale, 1.0)
 
 
+def _elsewhere(coverage: float | None) -> str | None:
+    """Say that a model answers something else than the words that it was asked for."""
+    if coverage is None or coverage >= thresholds.LEAST_COVERAGE:
+        return None
+    return f"the words that it was asked for hold {coverage:.2g} of its probability"
+
+
 def _presence(category: str, readings: Sequence[tuple[float, float | None]]) -> Presence:
     values, masses = zip(*readings, strict=True)
     known = [mass for mass in masses if mass is not None]
@@ -171,6 +179,8 @@ def _presence(category: str, readings: Sequence[tuple[float, float | None]]) -> 
     )
 
 
-def _severity(category: str, answer: LevelLogits, scale: LevelFile) -> Severity:
+def _severity(category: str, answer: LevelLogits, scale: LevelFile) -> Severity | str:
     found = distribution(_logits(answer), answer.log_z, scale, answer.readout)
+    if why := _elsewhere(found.coverage):
+        return why
     return Severity(category=category, value=found.value, std=found.std, words=found.levels, readout=found.readout)

@@ -6,6 +6,13 @@ Between a threshold for stating and the one for contradicting lies what a text m
 
 from __future__ import annotations
 
+LEAST_COVERAGE = 0.5
+"""Least share of a model's probability on the words of a closed question: below, it answers something else.
+
+A model that was never asked so (nano version 0 knows levels alone) leaves about nothing for Yes and No, and what it
+leaves says nothing of the picture. Such a reading is missing, not a finding.
+"""
+
 PRESENT = 0.5
 """From this probability on a distortion is stated to be there."""
 

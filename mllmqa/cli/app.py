@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,6 +18,8 @@ EXIT_OK = 0
 EXIT_UNSCORED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+AT_END = ExitStack()
+"""What is closed when a command ends, however it ends: connections to endpoints."""
 
 app = typer.Typer(
     name="mllmqa",
@@ -86,7 +89,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows ± as \xb1, and goes on
     try:
-        app(prog_name="mllmqa")
+        with AT_END:
+            app(prog_name="mllmqa")
     except MllmqaError as error:
         _stop(f"mllmqa: {error_line(error)}", EXIT_USAGE)
     except SystemExit as stop:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mllmqa import prompts
-from mllmqa.asking import Depth, ask, gather
+from mllmqa.asking import Depth, ask, gather, thresholds
 from mllmqa.asking.answer import answer
 from mllmqa.asking.listening import Listener, severity_scale
 from mllmqa.asking.records import Evidence
@@ -22,6 +22,12 @@ from mllmqa.scoring import Scorer
 from tests import tiny_models
 from tests.asking.conftest import Eye, Make
 from tests.conftest import photo_pixels
+
+
+@pytest.fixture
+def any_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights give a word its share of the vocabulary and no more."""
+    monkeypatch.setattr(thresholds, "LEAST_COVERAGE", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,18 @@ def test_an_answer_in_other_words_costs_its_own_reading_only(scorer: Scorer, eye
 # ------------------------------------------------------------------ a model on this machine
 
 
+def test_a_model_that_answers_something_else_is_not_read(knowing: Scorer) -> None:
+    """Its words hold next to nothing: what is between Yes and No then says nothing of the picture."""
+    found = ask(knowing, "what is wrong with this image?", [photo_pixels(64, 48)])
+    assert found.evidence is not None
+    (file,) = found.evidence.files
+    assert (file.presence, file.severities) == ((), ())
+    assert len(file.unread) == 12
+    assert all("of its probability" in why for why in file.unread.values())
+    assert found.text.endswith("nothing that can be named: this model cannot be asked about distortions.")
+
+
+@pytest.mark.usefixtures("any_coverage")
 def test_a_model_with_the_words_is_read_by_logits(knowing: Scorer) -> None:
     found = gather(knowing, [photo_pixels(64, 48), photo_pixels(64, 48, seed=1)]).evidence
     for file in found.files:
@@ -123,6 +141,7 @@ def test_a_model_with_the_words_is_read_by_logits(knowing: Scorer) -> None:
     assert found.pairs[0].method == "scores"
 
 
+@pytest.mark.usefixtures("any_coverage")
 def test_each_question_alone_reads_the_same(knowing: Scorer) -> None:
     blank = prompts.render(prompts.load("score/quality"), medium="image")
     shown = [Request(blank, (photo_pixels(64, 48),))]
@@ -132,6 +151,7 @@ def test_each_question_alone_reads_the_same(knowing: Scorer) -> None:
         assert alone.probability == pytest.approx(one.probability, abs=1e-4)
 
 
+@pytest.mark.usefixtures("any_coverage")
 def test_frames_are_averaged_and_kept(knowing: Scorer) -> None:
     clip = np.stack([photo_pixels(64, 48, seed=k) for k in range(3)])
     plain = knowing.preset.model_copy(
@@ -153,7 +173,7 @@ def test_a_model_without_the_words_says_so(splitting: Scorer) -> None:
     (file,) = found.evidence.files
     assert file.presence == ()
     assert "'Yes' is" in file.unread["presence"]
-    assert found.text.endswith("distortions that this model cannot be asked about.")
+    assert found.text.endswith("nothing that can be named: this model cannot be asked about distortions.")
     assert found.contradictions == () or all(one.threshold == "not read" for one in found.contradictions)
 
 
