@@ -184,6 +184,7 @@ def _command(data: Path, out: Path, server: Judge, cache: Path) -> subprocess.Po
 def test_killed_twice_and_resumed_the_report_is_the_same_and_nothing_is_paid_twice(
     judge: Judge, tmp_path: Path
 ) -> None:
+    """But for answers that were on the wire when the process died: nobody read them. Two at a time, two kills."""
     data = samples(tmp_path, 12)
     judge.refuse = 30
     gate, dying = threading.Semaphore(0), threading.Event()
@@ -212,7 +213,9 @@ def test_killed_twice_and_resumed_the_report_is_the_same_and_nothing_is_paid_twi
     dying.clear()
     gate.release(10_000)
     assert _command(data, tmp_path / "killed", judge, tmp_path / "c1").wait() == 0
-    assert max(Counter(judge.paid).values()) == 1
+    again = [times - 1 for times in Counter(judge.paid).values()]
+    assert max(again) <= 1
+    assert sum(again) <= 4
     assert _command(data, tmp_path / "whole", judge, tmp_path / "c2").wait() == 0
     for name in ("report.json", "report.md", "scores.csv"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
