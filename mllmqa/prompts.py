@@ -20,8 +20,8 @@ from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
 from mllmqa.schema import Record
 
-WORDINGS = ("build/", "teach/", "train/")
-"""Folders of files of other kinds: :mod:`mllmqa.data.tasks`, ``.data.teacher``, ``.training.templates``."""
+WORDINGS = ("answer/", "build/", "teach/", "train/")
+"""Folders of files of other kinds: of ``mllmqa.asking``, ``.data.tasks``, ``.data.teacher``, ``.training``."""
 
 
 class PromptFile(Record):
@@ -164,15 +164,20 @@ def render(prompt: PromptFile, **variables: Any) -> Prompt:
     >>> render(load("score/quality"), medium="video").answer
     'The quality of the video is'
     """
-    from jinja2 import StrictUndefined, TemplateError
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import TemplateError
 
-    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     try:
-        question, answer = (
-            environment.from_string(block).render(variables) for block in (prompt.question, prompt.answer)
-        )
+        question, answer = (_template(block).render(variables) for block in (prompt.question, prompt.answer))
     except TemplateError as error:
         raise PromptError(f"cannot be rendered: {error}", where=prompt.id) from error
     digest = hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()
     return Prompt(id=f"{prompt.id}@{prompt.version}", sha256=digest, question=question, answer=answer)
+
+
+@cache
+def _template(block: str) -> Any:
+    """Compile a block once: that takes a hundred times longer than filling it."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(block)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,6 +18,8 @@ EXIT_OK = 0
 EXIT_UNSCORED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+AT_END = ExitStack()
+"""What is closed when a command ends, however it ends: connections to endpoints."""
 
 app = typer.Typer(
     name="mllmqa",
@@ -43,22 +46,34 @@ def _root(
 
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
+    from mllmqa.cli.answers import answers
+    from mllmqa.cli.ask import ask
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
+    from mllmqa.cli.chat import chat
+    from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
+    from mllmqa.cli.eval import evaluate
+    from mllmqa.cli.explain import explain
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
     from mllmqa.cli.train import train_stage
 
     app.command("score")(score)
+    app.command("chat")(chat)
+    app.command("compare")(compare)
+    app.command("ask")(ask)
+    app.command("explain")(explain)
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
     app.add_typer(bench, name="bench")
+    app.command("answers")(answers)
     app.add_typer(data, name="data")
     app.command("build")(build_data)
     app.command("train")(train_stage)
+    app.add_typer(evaluate, name="eval")
 
 
 _register()
@@ -74,7 +89,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an ASCII terminal shows ± as \xb1, and goes on
     try:
-        app(prog_name="mllmqa")
+        with AT_END:
+            app(prog_name="mllmqa")
     except MllmqaError as error:
         _stop(f"mllmqa: {error_line(error)}", EXIT_USAGE)
     except SystemExit as stop:
@@ -93,7 +109,7 @@ def main() -> None:
 
 def _continues(arguments: list[str]) -> bool:
     """Tell whether this command line writes what --resume goes on with."""
-    if arguments[:1] in (["build"], ["train"]) or arguments[:2] == ["data", "rewrite"]:
+    if arguments[:1] in (["build"], ["train"], ["eval"]) or arguments[:2] == ["data", "rewrite"]:
         return True
     return any(one.split("=")[0] in ("--csv", "--jsonl", "--parquet", "--resume") for one in arguments)
 

@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from mllmqa.cli.app import AT_END
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def load_model(
     said = {name: value for name, value in (rare or {}).items() if value}
     if endpoint is not None and said:
         raise UsageError(f"a model behind an endpoint has no {', '.join(map(_flag, said))}", where=model)
-    return load(model, options=endpoint or (LocalOptions(**said) if said else None), **options)
+    scorer = load(model, options=endpoint or (LocalOptions(**said) if said else None), **options)
+    if close := getattr(scorer.backend, "close", None):
+        AT_END.callback(close)
+    return scorer
 
 
 def _flag(field: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import Encode, token_ids
-from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request
+from mllmqa.models import talking
+from mllmqa.models import turns as said_turns
+from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
+from mllmqa.models.generation import equal_shapes, stacked, until_end
 from mllmqa.models.passes import run
 from mllmqa.models.presets import Preset, lay_out
 from mllmqa.prompts import Prompt
@@ -53,14 +56,25 @@ class HFBackend:
     def text(self, request: Request) -> str:
         """Return the full prompt text up to the end of the answer start, image tags not yet expanded."""
         tags = ["video"] if request.clip else ["image"] * len(request.images)
-        return self._text(tags, request.prompt)
+        if request.messages is None:
+            return self._text(tags, request.prompt, request.labels)
+        said = said_turns.turns_of(request.messages, "video" if request.clip else "image")
+        if (n := said_turns.media_in(said)) != len(tags):
+            raise UsageError(f"{n} places for {len(tags)} pictures or clips", where=self.info.model)
+        return said_turns.started(self.processor, self.preset, said, request.prompt.answer, self.info.model)
 
-    def _text(self, tags: list[str], prompt: Prompt) -> str:
+    def _text(self, tags: list[str], prompt: Prompt, labels: Sequence[str] = ()) -> str:
+        named = list(zip(labels or [""] * len(tags), tags, strict=True))
         if self.preset.layout is not None:
-            media = self.preset.media_separator.join([self.processor.image_token] * len(tags))
+            media = self.preset.media_separator.join(f"{label}{self.processor.image_token}" for label, _ in named)
             return lay_out(self.preset.layout, media=media, question=prompt.question, answer=prompt.answer)
-        content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
+        content: list[dict[str, str]] = []
+        for label, tag in named:
+            content += [{"type": "text", "text": label}] if label else []
+            content.append({"type": tag})
+        content.append({"type": "text", "text": prompt.question})
         head = self._templated([{"role": "user", "content": content}])
+        self._check_labels(head, labels)
         if not prompt.answer:
             return head
         separator = self.preset.answer_separator
@@ -69,15 +83,21 @@ class HFBackend:
         return f"{head}{separator}{prompt.answer}"
 
     def _templated(self, messages: list[dict[str, Any]]) -> str:
-        how = {"add_generation_prompt": True, "tokenize": False, **self.preset.template_arguments}
-        try:
-            return str(self.processor.apply_chat_template(messages, **how))
-        except Exception as error:
-            raise ModelLoadError(
-                f"its chat template fails: {type(error).__name__}: {error}",
-                where=self.info.model,
-                expected="one that takes a user's turn with a picture and a text",
-            ) from error
+        return said_turns.rendered(self.processor, self.preset, messages, generate=True, where=self.info.model)
+
+    def _check_labels(self, head: str, labels: Sequence[str]) -> None:
+        """Refuse templates that tear pictures and the texts in front of them apart (LLaVA-1.5's does)."""
+        place = 0
+        for label in labels:
+            start = head.find(label, place)
+            picture = head.find(self.processor.image_token, place)
+            if not 0 <= start <= picture:
+                raise ModelLoadError(
+                    "its chat template does not keep pictures behind the texts that name them",
+                    where=self.info.model,
+                    expected="one that renders the parts of a message in their order",
+                )
+            place = picture + len(self.processor.image_token)
 
     def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
         """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""
@@ -174,6 +194,8 @@ class HFBackend:
         common: dict[str, Any] = {"text": texts, "padding": True, "return_tensors": "pt"}
         common["input_data_format"] = "channels_last"
         common["add_special_tokens"] = self._add_special(texts[0])
+        if batch[0].clip is None and not batch[0].images:  # a talk without pictures
+            return dict(self.processor(**common))
         if batch[0].clip is None:
             # Nested lists: a flat one makes LLaVA-OneVision tile each picture of a pair by itself.
             encoded = self.processor(images=[list(request.images) for request in batch], **common)
@@ -192,12 +214,17 @@ class HFBackend:
         self._check_length(encoded["input_ids"].shape[1])
         return dict(encoded)
 
+    def _positions(self) -> int | None:
+        """Return how many tokens the model has positions for; None: no limit is known."""
+        settings = self.model.config.get_text_config()
+        rotary = getattr(settings, "rope_parameters", None) or {}
+        limit = getattr(settings, "max_position_embeddings", None)
+        return limit if rotary.get("rope_type", "default") == "default" else None
+
     def _check_length(self, tokens: int) -> None:
         """Refuse what is longer than the model has positions for: it would still answer, but nonsense."""
-        settings = self.model.config.get_text_config()
-        limit = getattr(settings, "max_position_embeddings", None)
-        rotary = getattr(settings, "rope_parameters", None) or {}
-        if rotary.get("rope_type", "default") == "default" and limit is not None and tokens > limit:
+        limit = self._positions()
+        if limit is not None and tokens > limit:
             raise MediaLimitError(
                 f"pictures and prompt are {tokens} tokens, the model has positions for {limit}",
                 hint="use fewer frames (--frames) or another view",
@@ -208,21 +235,60 @@ class HFBackend:
     def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
         """Continue each request's answer greedily; returns only the new text.
 
-        One request at a time, so that padding cannot matter.
+        Requests of equal shape run together, without padding, so that a batch changes nothing.
 
         Raises:
             InferenceError: The model failed.
         """
         import torch
 
-        answers = []
-        for request in requests:
-            inputs = self._inputs([request], [self.text(request)])
+        texts = [""] * len(requests)
+        encoded = [self._encode([request], [self.text(request)]) for request in requests]
+        for rows in equal_shapes(encoded):
+            inputs = to_device(stacked([encoded[i] for i in rows]), input_device(self.model), self.model.dtype)
             with torch.inference_mode():
                 output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-            new = output[0, inputs["input_ids"].shape[1] :]
-            answers.append(self.processor.tokenizer.decode(new, skip_special_tokens=True))
-        return answers
+            for i, new in zip(rows, output[:, inputs["input_ids"].shape[1] :], strict=True):
+                kept = until_end(new.tolist(), self.model.generation_config.eos_token_id)
+                texts[i] = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
+        return texts
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`."""
+        import torch
+
+        talking.check_turns(turns)
+        if cancelled is not None and cancelled():
+            return Spoken("", (), "cancelled")
+        text = talking.written(turns, start, self.preset, self.processor, self._templated)
+        inputs = self._inputs([Request(_TALK, talking.pictures_of(turns))], [text])
+        length = inputs["input_ids"].shape[1]
+        most = min(max_new_tokens, (self._positions() or length + max_new_tokens) - length)
+        ends = talking.end_tokens(self.model, self.processor.tokenizer)
+        before = int(inputs["input_ids"][0, -1])
+        listener = talking.Listener(self.processor, before, bool(start), on_text, cancelled, ends)
+        if most < 1:
+            return Spoken("", (), "length")
+        try:
+            logits = talking.generate(self.model, inputs, most, listener)
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise InferenceError(f"out of GPU memory: {error}", hint="use fewer frames or another view") from error
+        except Exception as error:
+            raise InferenceError(f"the model failed: {type(error).__name__}: {error}") from error
+        return talking.spoken(listener, logits)
+
+
+_TALK = Prompt("chat", "", "", "")
+"""Stands for the prompt where a talk is encoded: its text is made of its turns."""
 
 
 def takes_clips(model: Any, processor: Any) -> bool:

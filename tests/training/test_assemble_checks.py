@@ -12,7 +12,7 @@ import torch
 
 from mllmqa.data.sample import Sample
 from mllmqa.errors import DataError, MllmqaError, UsageError
-from mllmqa.training import rows as rows_module
+from mllmqa.training import shown as shown_module
 from mllmqa.training.assemble import Parts, assemble
 from mllmqa.training.losses import IGNORED
 from mllmqa.training.rows import Lost, Row
@@ -135,7 +135,7 @@ def test_a_surprise_of_a_decoder_is_one_lost_row(places: Path, monkeypatch: pyte
     def broken(*_: Any) -> Any:
         raise ValueError("odd bytes")
 
-    monkeypatch.setattr(rows_module, "show", broken)
+    monkeypatch.setattr(shown_module, "show", broken)
     (lost,) = parts.rows[0]
     assert isinstance(lost, Lost)
     assert lost.reason == "media"
@@ -148,7 +148,7 @@ def test_a_mistake_in_the_stage_still_stops(places: Path, monkeypatch: pytest.Mo
     def refuse(*_: Any) -> Any:
         raise UsageError("no such view")
 
-    monkeypatch.setattr(rows_module, "show", refuse)
+    monkeypatch.setattr(shown_module, "show", refuse)
     with pytest.raises(MllmqaError, match="no such view"):
         parts.rows[0]
 

@@ -153,7 +153,7 @@ def test_a_layout_of_the_preset_is_the_text_of_one_question(places: Path) -> Non
     late = rated.model_copy(update={"messages": (said("user", "Rate it.", "@A"), rated.messages[1])})
     assert made.write(late, TAGS).text.startswith("USER: Rate it.\n<|image|>\nASSISTANT: The")
     several = made.write(turns("Is it sharp?", "No.", "Why?", "Blur."), TAGS).text
-    assert several == "USER: <|image|>Is it sharp? ASSISTANT: No. USER: Why? ASSISTANT: Blur.</s>"
+    assert several == "USER: <|image|>Is it sharp? ASSISTANT: No.</s>USER: Why? ASSISTANT: Blur.</s>"
 
 
 def test_media_of_later_questions_can_go_to_the_front(places: Path) -> None:

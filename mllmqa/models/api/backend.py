@@ -36,8 +36,9 @@ from mllmqa.models.api.meter import Meter, Usage
 from mllmqa.models.api.options import ApiOptions
 from mllmqa.models.api.pictures import data_url, probe_picture
 from mllmqa.models.api.readout import of_chat, of_decision, text_of
+from mllmqa.models.api.talking import Talks
 from mllmqa.models.api.transport import Pacing, Transport, tokens_of
-from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.base import LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.resolve import ModelSource
 from mllmqa.prompts import Prompt
 
@@ -55,12 +56,14 @@ class ChatAnswer:
         tokens_in: Tokens of the request, as the endpoint counts them; None where it does not say.
         tokens_out: Tokens of the answer.
         from_cache: Whether it was there already, so that it cost nothing now.
+        truncated: Whether it was cut off by its length.
     """
 
     text: str
     tokens_in: int | None
     tokens_out: int | None
     from_cache: bool
+    truncated: bool = False
 
 
 class ApiBackend:
@@ -84,6 +87,7 @@ class ApiBackend:
         self._transport, self._cache, self._meter = transport, cache, meter
         self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="mllmqa-api")
         self._other_model_told = False
+        self._rejected: set[str] = set()
         self.batch_size = 2 * options.concurrency
         self.dialect = Dialect("text")
         self.info = ModelInfo(f"api:{model}", None, None, None, "unknown", "api", base_url=transport.url)
@@ -188,9 +192,11 @@ class ApiBackend:
             path, lambda p: level_body(self.model, request, words, dialect, p, self.options.max_tokens)
         )[0]
 
-    def _ask(self, path: str, body: Callable[[Picture], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-        """Return the answer to a body, and whether it came from the cache."""
-        key = key_of(self._transport.url, path, body(hashed))
+    def _ask(
+        self, path: str, body: Callable[[Picture], dict[str, Any]], repeat: int = 0
+    ) -> tuple[dict[str, Any], bool]:
+        """Return the answer to a body, and whether it came from the cache; each repeat is kept by itself."""
+        key = key_of(self._transport.url, path, body(hashed) | ({"repeat": repeat} if repeat else {}))
         answer, kept = self._cache.answer(key, self.model, lambda: self._transport.post(path, body(data_url)))
         if kept:
             self._meter.count(from_cache=1)
@@ -218,17 +224,40 @@ class ApiBackend:
     def answers(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer]:
         """Like :meth:`generate`, with token counts."""
         answers = []
-        for result in self._each(requests, lambda request: self._chat(request, max_new_tokens)):
+        for result in self.outcomes(requests, max_new_tokens):
             if isinstance(result, MllmqaError):
                 raise result
             answers.append(result)
         return answers
 
+    def outcomes(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer | MllmqaError]:
+        """Like :meth:`answers`, with the failure of each request in its place."""
+        return self._each(requests, lambda request: self._chat(request, max_new_tokens))
+
     def _chat(self, request: Request, max_tokens: int) -> ChatAnswer:
-        answer, kept = self._ask(CHAT, lambda p: chat_body(self.model, request, self.dialect, p, max_tokens))
+        answer, kept = self._ask(
+            CHAT, lambda p: chat_body(self.model, request, self.dialect, p, max_tokens), request.repeat
+        )
         text = text_of(answer, self.info.model)
         sent, said = tokens_of(answer) or (None, None)
-        return ChatAnswer(text.removeprefix(request.prompt.answer), sent, said, kept)
+        cut = answer["choices"][0].get("finish_reason") == "length"
+        return ChatAnswer(text.removeprefix(request.prompt.answer), sent, said, kept, cut)
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`.
+
+        An answer that was paid for before comes as one piece. A cancelled one is not kept.
+        """
+        talks = Talks(self.model, self.dialect, self._transport, self._cache, self._meter, self._rejected)
+        return talks.talk(turns, max_new_tokens, start, on_text, cancelled)
 
     def _each(self, requests: Sequence[Request], ask: Callable[[Request], _Result]) -> list[_Result | MllmqaError]:
         """Ask about all requests at once, as many in flight as wanted; a failure costs its own request only.

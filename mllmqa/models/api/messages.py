@@ -6,12 +6,12 @@ Bodies are built twice, once with the pictures and once with their hashes in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mllmqa import prompts
 from mllmqa.models.api.pictures import as_png
-from mllmqa.models.base import EncodedImage, Request
+from mllmqa.models.base import EncodedImage, Request, Turn
 
 Picture = Callable[[EncodedImage], str]
 """A picture → the URL that stands for it in a body."""
@@ -77,13 +77,11 @@ def level_body(
         picture: What stands for a picture.
         max_tokens: Length of an answer that is read as text.
     """
-    question = request.prompt.question
     if dialect.readout == "decisions":
         return _decision_body(model, request, words, picture)
     if dialect.prefill:
         return _with_limits(_started(model, request, picture), dialect, WORD_TOKENS)
-    text = f"{question}\n{_say(ONE_WORD, words=', '.join(words))}"
-    body = {"model": model, "messages": [_user(request, text, picture)]}
+    body = {"model": model, "messages": _messages(request, f"\n{_say(ONE_WORD, words=', '.join(words))}", picture)}
     return _with_limits(body, dialect, WORD_TOKENS if dialect.readout == "logprobs" else max_tokens)
 
 
@@ -93,14 +91,50 @@ def chat_body(model: str, request: Request, dialect: Dialect, picture: Picture, 
     start = request.prompt.answer
     if start and dialect.prefill:
         return _with_limits(_started(model, request, picture), plain, max_tokens)
-    text = request.prompt.question + (f"\n{_say(BEGIN, start=start)}" if start else "")
-    return _with_limits({"model": model, "messages": [_user(request, text, picture)]}, plain, max_tokens)
+    more = f"\n{_say(BEGIN, start=start)}" if start else ""
+    return _with_limits({"model": model, "messages": _messages(request, more, picture)}, plain, max_tokens)
+
+
+def talk_body(
+    model: str, turns: Sequence[Turn], start: str, dialect: Dialect, picture: Picture, max_tokens: int
+) -> dict[str, Any]:
+    """Return the body of a call that asks for the next answer of a talk.
+
+    Args:
+        model: As the endpoint calls it.
+        turns: So far; the last is the user's.
+        start: Of the answer.
+        dialect: How the endpoint wants it. Log-probabilities are asked for unless it gives words only.
+        picture: What stands for a picture.
+        max_tokens: Length of the answer.
+    """
+    messages = [_turn(turn, picture) for turn in turns]
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if start and dialect.prefill:
+        messages.append({"role": "assistant", "content": start})
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    elif start:
+        messages[-1]["content"].append({"type": "text", "text": _say(BEGIN, start=start)})
+    body = _with_limits(body, replace(dialect, readout="text"), max_tokens)
+    return body if dialect.readout == "text" else body | {"logprobs": True}
+
+
+def _turn(turn: Turn, picture: Picture) -> dict[str, Any]:
+    if turn.role == "assistant":
+        return {"role": "assistant", "content": "".join(str(part) for part in turn.content)}
+    files = iter(tuple(as_png(image) for image in turn.pictures) if turn.encoded is None else turn.encoded)
+    parts = [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": picture(next(files)), "detail": "high"}}
+        for part in turn.content
+    ]
+    return {"role": "user", "content": parts}
 
 
 def _started(model: str, request: Request, picture: Picture) -> dict[str, Any]:
-    user = _user(request, request.prompt.question, picture)
     answer = {"role": "assistant", "content": request.prompt.answer}
-    body = {"model": model, "messages": [user, answer]}
+    body = {"model": model, "messages": [*_messages(request, "", picture), answer]}
     return body | {"add_generation_prompt": False, "continue_final_message": True}
 
 
@@ -113,20 +147,43 @@ def _with_limits(body: dict[str, Any], dialect: Dialect, max_tokens: int) -> dic
     return body
 
 
-def _user(request: Request, text: str, picture: Picture) -> dict[str, Any]:
+def _messages(request: Request, more: str, picture: Picture) -> list[dict[str, Any]]:
+    """Return the conversation; ``more`` is said behind its last text."""
+    if request.messages is None:
+        text = {"type": "text", "text": request.prompt.question + more}
+        return [{"role": "user", "content": [*_pictures(labelled(request), picture), text]}]
+    shown, made = labelled(request), list[dict[str, Any]]()
+    for message in request.messages:
+        parts: list[dict[str, Any]] = []
+        for part in message.content:
+            if part is None:
+                taken = len(shown) if request.clip is not None else 1
+                parts += _pictures(shown[:taken], picture)
+                shown = shown[taken:]
+            else:
+                parts.append({"type": "text", "text": part})
+        plain = message.role != "user"  # endpoints take parts of a user's message only
+        text_only = "".join(part.get("text", "") for part in parts)
+        made.append({"role": message.role, "content": text_only if plain else parts})
+    if more:
+        made[-1]["content"] = [*made[-1]["content"], {"type": "text", "text": more.lstrip("\n")}]
+    return made
+
+
+def _pictures(shown: list[tuple[str, EncodedImage]], picture: Picture) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    for label, file in labelled(request):
+    for label, file in shown:
         parts += [{"type": "text", "text": label}] if label else []
         # "high" is the most that every endpoint knows; the default of some is "low", one thumbnail.
         parts.append({"type": "image_url", "image_url": {"url": picture(file), "detail": "high"}})
-    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+    return parts
 
 
 def labelled(request: Request) -> list[tuple[str, EncodedImage]]:
-    """Return the pictures with the text in front of each: the time of a video's frame, else none."""
+    """Return the pictures with the text in front of each: its label, or the time of a video's frame."""
     files = files_of(request)
     if request.clip is None:
-        return [("", file) for file in files]
+        return list(zip(request.labels or [""] * len(files), files, strict=True))
     times, total = request.clip.timestamps_s, len(files)
     return [
         (_say(FRAME, number=i, total=total, time_s=f"{t:.2f}"), file)
