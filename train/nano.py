@@ -122,7 +122,8 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     data = MixtureBatches(
         Mixture(
-            rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed, loop.rank(), size
+            rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed, loop.rank(), size,
+            zoom=stage.get("zoom", False),
         )
     )  # fmt: skip
     plan = Plan(name, out, len(data), bf16=config["bf16"], average=stage["average"])

@@ -33,6 +33,8 @@ class Mixture:
         pairs: distortion pairs per batch (two crops each).
         crops: (crop side in pixels, steps) one after the other.
         seed: root of all randomness.
+        zoom: whether rated crops are of any size between `side` and the whole photo, brought to `side`; else all
+            keep their resolution.
         process, processes: which of how many processes this is; together they see what one would see with
             `processes` times as many rows.
     """
@@ -45,6 +47,7 @@ class Mixture:
     seed: int
     process: int = 0
     processes: int = 1
+    zoom: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class MixtureBatches(Dataset[Batch]):
         first = (index * mix.processes + mix.process) * mix.rated_rows
         for position in range(first, first + mix.rated_rows):
             path, level = mix.rated[self._rated(position)]
-            images.append(random_crop(read_rgb(path), side, 1.0, rng))
+            photo = read_rgb(path)
+            scale = float(rng.uniform(1.0, max(1.0, min(photo.size) / side))) if mix.zoom else 1.0
+            images.append(random_crop(photo, side, scale, rng))
             levels.append(level)
         pairs = [self._pair(side, rng) for _ in range(mix.pairs)]
         images += [pair.first[0] for pair in pairs] + [pair.second[0] for pair in pairs]

@@ -1,5 +1,7 @@
 """Training batches depend on their index alone; epochs see every photo once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,15 @@ def test_an_epoch_sees_every_photo_once(rows: list[registry.Levelled]) -> None:
 def test_crops_of_photos_smaller_than_the_crop_are_enlarged() -> None:
     image = Image.fromarray(np.zeros((20, 50, 3), np.uint8))
     assert random_crop(image, 32, 1.5, np.random.default_rng(0)).shape == (32, 32, 3)
+
+
+def test_zoom_shows_up_to_the_whole_photo(tmp_path: Path) -> None:
+    """The photo's rows count from top to bottom: a crop's range of values is the share that it shows."""
+    column = np.linspace(0, 255, 96).astype(np.uint8)
+    Image.fromarray(np.repeat(np.repeat(column[:, None, None], 96, 1), 3, 2)).save(tmp_path / "p.png")
+    for zoom, least in ((False, 0.3), (True, 0.45)):
+        data = MixtureBatches(Mixture([(tmp_path / "p.png", 3.0)], [], 8, 0, [(32, 6)], 5, zoom=zoom))
+        shares = [float(np.ptp(one.numpy())) / 255 for k in range(6) for one in data[k].pixels]
+        assert max(shares) > 0.95 if zoom else max(shares) < 0.36
+        assert min(shares) >= 0.3
+        assert np.mean(shares) > least
