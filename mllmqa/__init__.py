@@ -12,18 +12,31 @@ from mllmqa.errors import MllmqaError
 
 TYPE_CHECKING = False  # as typing has it, which takes longer to import than all the rest here
 if TYPE_CHECKING:
+    from mllmqa.comparing import compare
     from mllmqa.loading import load
     from mllmqa.prepare import ScoreOptions
-    from mllmqa.schema import Score, Unscored
+    from mllmqa.schema import Comparison, Score, Unscored
     from mllmqa.scoring import Scorer
 
-__all__ = ["MllmqaError", "Score", "ScoreOptions", "Scorer", "Unscored", "__version__", "load"]
+__all__ = [
+    "Comparison",
+    "MllmqaError",
+    "Score",
+    "ScoreOptions",
+    "Scorer",
+    "Unscored",
+    "__version__",
+    "compare",
+    "load",
+]
 
 _LAZY = {
+    "Comparison": "mllmqa.schema",
     "Score": "mllmqa.schema",
     "ScoreOptions": "mllmqa.prepare",
     "Unscored": "mllmqa.schema",
     "Scorer": "mllmqa.scoring",
+    "compare": "mllmqa.comparing",
     "load": "mllmqa.loading",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mllmqa.errors import UsageError
 from mllmqa.models.load import LocalOptions, load_backend
@@ -23,7 +23,7 @@ def load(
     dtype: str = "auto",
     revision: str | None = None,
     quantize: str | Quantization | None = None,
-    anchors: str | os.PathLike[str] | None = None,
+    anchors: str | os.PathLike[str] | Literal[False] | None = None,
     options: LocalOptions | ApiOptions | None = None,
 ) -> Scorer:
     """Load a scorer.
@@ -36,7 +36,8 @@ def load(
         revision: Hub revision.
         quantize: ``8bit`` or ``4bit``: bitsandbytes on the language model, the vision tower stays in
             ``dtype``; a :class:`~mllmqa.models.quantize.Quantization` says more; None: full precision.
-        anchors: Folder of anchor images: score by comparison with them (:mod:`mllmqa.anchored`).
+        anchors: Folder of anchor images: score by comparison with them (:mod:`mllmqa.anchored`). False: none, not
+            even for a model that needs them to score; it can then only compare (:mod:`mllmqa.comparing`).
         options: :class:`~mllmqa.models.load.LocalOptions`, what is rarely said of a model on this machine; or
             :class:`~mllmqa.models.api.ApiOptions`, endpoint, limits and budget of ``api:MODEL``.
 
@@ -51,7 +52,7 @@ def load(
     local = options if isinstance(options, LocalOptions) else None
     source = resolve(model, revision, local.base if local else None)
     if source.remote:
-        if (device, dtype, quantize, anchors, local) != ("auto", "auto", None, None, None):
+        if (device, dtype, quantize, anchors or None, local) != ("auto", "auto", None, None, None):
             raise UsageError(
                 "the endpoint chooses device, dtype and quantisation, and compares with no anchors",
                 where=model,
@@ -61,7 +62,7 @@ def load(
     if options is not None and local is None:
         raise UsageError("options of an endpoint are given", where=model, expected="--model api:MODEL with them")
     found = None
-    if anchors is not None or source.preset.anchored is not None:
+    if anchors is not False and (anchors is not None or source.preset.anchored is not None):
         from mllmqa.anchored import AnchoredScorer, anchors_for
 
         found = anchors_for(source.preset, anchors)

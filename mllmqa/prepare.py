@@ -176,11 +176,11 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
         del identity["model"]  # how the user spelled its folder
     decided = {
         "model": identity,
-        "preset": preset.model_dump(),
+        "preset": preset.model_dump(exclude={"comparison"}),  # decides no score
         "levels": prompts.word_scale(preset.words).model_dump(),
         "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
         "seed": VIEW_SEED,
-        "versions": [__version__, *(version(name) for name in ("transformers", "pillow", "av", "numpy"))],
+        "versions": [__version__, *(_version(name) for name in ("transformers", "pillow", "av", "numpy"))],
     }
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -228,11 +228,20 @@ def _prepare_image(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     view = tuple(plan.view(shown.frames_THWC[0], _generator(opened)))
     sent = _files(view, plan, opened)
     made = _provenance(plan, shown, video=False, sent=sent)
-    return Prepared(name, opened.info, _about(view, plan, sent), True, made)
+    return Prepared(name, opened.info, about(view, plan, sent), True, made)
 
 
-def _about(view: tuple[ImageHWC, ...], plan: Plan, files: tuple[EncodedImage, ...] | None) -> tuple[Request, ...]:
-    """Ask about one picture: once, or about its pairs with the anchors."""
+def about(view: tuple[ImageHWC, ...], plan: Plan, files: tuple[EncodedImage, ...] | None) -> tuple[Request, ...]:
+    """Ask about one picture: once, or about its pairs with the anchors.
+
+    Args:
+        view: What the model sees of it.
+        plan: With or without anchors.
+        files: The same as files, for a remote model.
+
+    Raises:
+        UsageError: A view in several parts cannot be compared with an anchor.
+    """
     if not plan.anchors:
         return (Request(plan.image_prompt, view, encoded=files),)
     if len(view) != 1:
@@ -285,7 +294,7 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     requests = [replace(request, encoded=sent) for request in requests]
     if plan.per_frame or not joint:
         asked = zip(views, files, strict=True)
-        requests += [request for view, own in asked for request in _about(view, plan, own)]
+        requests += [request for view, own in asked for request in about(view, plan, own)]
     made = _provenance(plan, replace(shown, timestamps_s=tuple(times)), video=True, sent=sent)
     return Prepared(name, opened.info, tuple(requests), joint, made)
 
@@ -304,8 +313,12 @@ def _joint_request(views: list[tuple[ImageHWC, ...]], clip: Clip, plan: Plan) ->
 
 
 @cache
+def _version(name: str) -> str:
+    return version(name)  # reads files each time
+
+
 def _versions() -> dict[str, str]:
-    return {"torch_version": version("torch"), "transformers_version": version("transformers")}
+    return {"torch_version": _version("torch"), "transformers_version": _version("transformers")}
 
 
 def _provenance(

@@ -1,6 +1,7 @@
 """Records that flow through mllmqa: frozen, versioned, JSON in and out.
 
-One input gives exactly one :data:`Result`: a :class:`Score`, or an :class:`Unscored` that says why not.
+One input gives exactly one :data:`Result`: a :class:`Score`, or an :class:`Unscored` that says why not. Two inputs
+that are compared give a :class:`Comparison` or an ``Unscored``; many that are ranked give one :class:`Ranked`.
 
 Remote models added ``readout``, ``absent``, ``sent`` and ``base_url``, and let ``coverage`` be None where an
 endpoint does not tell it. No older field changed its meaning and all new ones have defaults, so the version
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 SCHEMA_VERSION = 1
 """Version of the records below; raised when a field changes its meaning."""
@@ -199,3 +200,159 @@ def read_result(line: str | bytes) -> Score | Unscored:
         pydantic.ValidationError: Not a record of this schema.
     """
     return _RESULT.validate_json(line)
+
+
+# ---------------------------------------------------------------------- comparisons
+
+Verdict = Literal["A", "B", "tie"]
+
+Method = Literal["comparison-words", "scores"]
+"""How a preference was found: the model was shown both and asked (``comparison-words``), or scored each by itself
+and the two distributions were compared (``scores``)."""
+
+TIE = 0.005
+"""A preference nearer than this to 0.5 is a tie: it is one that prints as 0.50."""
+
+
+def verdict_of(p_a_better: float) -> Verdict:
+    """Return which is better by the stated rule (:data:`TIE`)."""
+    if abs(p_a_better - 0.5) < TIE:
+        return "tie"
+    return "A" if p_a_better > 0.5 else "B"
+
+
+class Side(Record):
+    """One of the inputs of a comparison."""
+
+    source: str
+    media: Media
+    provenance: Provenance
+    """How it was shown where the preference was found."""
+    score: Score | None = None
+    """Its score by itself; None where the model only compares, and for a reference."""
+
+
+class Comparison(Record):
+    """Which of two inputs is better, and by how much."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["compared"] = "compared"
+    aspect: str
+    verdict: Verdict
+    """By :func:`verdict_of`."""
+    p_a_better: float = Field(ge=0, le=1)
+    """Probability that A is better; by comparison words the mean over both orders and all pairs of frames."""
+    method: Method
+    by_order: tuple[float, float] | None = None
+    """Probability that A is better where A is shown first, and where B is; None for scores."""
+    position_bias: float | None = Field(default=None, ge=-1, le=1)
+    """The first of ``by_order`` minus the second: positive for a model that likes what it is shown first."""
+    n_pairs: int = Field(ge=0)
+    """Pairs of pictures that the model was asked about, each in both orders: one of images, the pairs of frames of
+    videos; 0 for scores."""
+    coverage: float | None = Field(default=None, ge=0, le=1 + 1e-6)
+    """Probability mass of the comparison words in the open vocabulary, mean over all answers; None for scores and
+    where an endpoint does not tell."""
+    readout: Readout | None = None
+    """How the comparison words were read; None for scores, which tell their own."""
+    gap: float | None = None
+    """Score of A minus that of B, on 1..5; None without scores."""
+    gap_std: float | None = Field(default=None, ge=0)
+    """Standard deviation of that difference, for independent scores."""
+    reference_used: bool | None = None
+    """Whether the model saw the reference; None without one. Models that only score see one input at a time."""
+    a: Side
+    b: Side
+    reference: Side | None = None
+    spec: str
+    """Hash of all that decides a comparison but the inputs."""
+
+    @model_validator(mode="after")
+    def _verdict_fits(self) -> Comparison:
+        if self.verdict != verdict_of(self.p_a_better):
+            raise ValueError(f"verdict {self.verdict} at a preference of {self.p_a_better}")
+        return self
+
+    def text(self) -> str:
+        """Return one line for people, e.g. ``B is better (p = 0.93); A 2.1, B 3.9``."""
+        p = self.p_a_better if self.verdict != "B" else 1 - self.p_a_better
+        shown = "p > 0.99" if p > 0.995 else f"p = {p:.2f}"
+        parts = [f"neither is better ({shown})" if self.verdict == "tie" else f"{self.verdict} is better ({shown})"]
+        if self.a.score is not None and self.b.score is not None:
+            parts.append(f"A {self.a.score.value:.1f}, B {self.b.score.value:.1f}")
+        if self.position_bias is not None:
+            parts.append(f"position bias {self.position_bias:+.2f}")
+        if self.reference_used is False:
+            parts.append("the reference was not used: this model scores one input at a time")
+        return "; ".join(parts)
+
+
+class RankedItem(Record):
+    """One input of a ranking."""
+
+    rank: int = Field(ge=1)
+    source: str
+    map_score: float
+    """MAP score on Thurstone's scale (case V): the scores of a ranking sum to 0."""
+    standard_error: float = Field(ge=0)
+    """Of that score (Laplace)."""
+    groups: tuple[int, ...] = Field(min_length=1)
+    """Two inputs that share a group cannot be told apart; groups are numbered from the best on."""
+    n_pairs: int = Field(ge=0)
+    """Comparisons with others that its place rests on."""
+    score: Score | None = None
+    """Its score by itself; None where the model only compares."""
+    media: Media
+    provenance: Provenance
+
+
+class RankedPair(Record):
+    """One comparison that a ranking rests on: the places of both in ``items``, from 0, and the preference."""
+
+    a: int = Field(ge=0)
+    b: int = Field(ge=0)
+    p_a_better: float = Field(ge=0, le=1)
+    by_order: tuple[float, float]
+
+
+class Ranked(Record):
+    """Many inputs in the order of their quality, best first."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["ranked"] = "ranked"
+    aspect: str
+    method: Method
+    items: tuple[RankedItem, ...]
+    unscored: tuple[Unscored, ...] = ()
+    """Inputs that could not be ranked."""
+    pairs: tuple[RankedPair, ...] = ()
+    """What the model was asked, in the order of asking; empty for scores, which give every pair."""
+    n_pairs: int = Field(ge=0)
+    """Pairs with a preference."""
+    n_failed: int = Field(default=0, ge=0)
+    """Pairs that the model gave no answer about."""
+    n_possible: int = Field(ge=0)
+    """Pairs that there are."""
+    choice: Literal["all", "information-gain"]
+    """How pairs were chosen (:mod:`mllmqa.comparing.choice`); all of them where the budget allows."""
+    position_bias: float | None = None
+    """Mean over the pairs; see :class:`Comparison`."""
+    alpha: float
+    """Chance of telling apart any two that are equal (Holm over all pairs)."""
+    reference_used: bool | None = None
+    spec: str
+
+
+Compared = Annotated[Comparison | Ranked | Unscored, Field(discriminator="status")]
+"""What comparing gives."""
+
+_COMPARED: TypeAdapter[Comparison | Ranked | Unscored] = TypeAdapter(Compared)
+
+
+def read_comparison(line: str | bytes) -> Comparison | Ranked | Unscored:
+    """Parse one JSON line as written by ``mllmqa compare --json``.
+
+    Raises:
+        pydantic.ValidationError: Not a record of this schema.
+    """
+    return _COMPARED.validate_json(line)

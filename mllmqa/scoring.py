@@ -158,15 +158,15 @@ class Scorer:
             raise UsageError(f"batch size {batch_size}", expected="at least 1")
         size = batch_size or self.default_batch_size
         waiting: list[Prepared | Refused] = []
-        for ready in _prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
+        for ready in prepare_ahead(sources, plan, workers or min(8, os.cpu_count() or 1), is_done):
             waiting.append(ready)
             if sum(len(w.requests) for w in waiting if isinstance(w, Prepared)) >= size:
-                yield from self._ask(waiting, plan, size)
+                yield from self.results(waiting, plan, size)
                 waiting = []
-        yield from self._ask(waiting, plan, size)
+        yield from self.results(waiting, plan, size)
 
-    def _ask(self, waiting: list[Prepared | Refused], plan: Plan, size: int) -> Iterator[Score | Unscored]:
-        """Ask the model about all waiting inputs, ``size`` requests per forward pass."""
+    def results(self, waiting: Sequence[Prepared | Refused], plan: Plan, size: int) -> Iterator[Score | Unscored]:
+        """Ask the model about all waiting inputs, ``size`` requests per forward pass; one result each, in order."""
         requests = [r for ready in waiting if isinstance(ready, Prepared) for r in ready.requests]
         answers: Iterator[LevelLogits | MllmqaError] = itertools.chain.from_iterable(
             self.backend.level_logits(requests[i : i + size], self.scale.words)
@@ -174,7 +174,7 @@ class Scorer:
         )
         for ready in waiting:
             if isinstance(ready, Refused):
-                yield _unscored(ready.source, ready.error, plan, ready)
+                yield unscored(ready.source, ready.error, plan, ready)
             else:
                 own = list(itertools.islice(answers, len(ready.requests)))
                 yield self._result(ready, own, plan)
@@ -186,7 +186,7 @@ class Scorer:
         try:
             judged = self._judge(answered(answers), ready, plan)
         except MllmqaError as error:
-            return _unscored(ready.source, error, plan, ready)
+            return unscored(ready.source, error, plan, ready)
         shown = None
         if plan.per_frame and ready.media.kind == "video":
             timed = zip(judged.frames, ready.provenance.timestamps_s, strict=True)
@@ -223,7 +223,8 @@ def answered(answers: Sequence[LevelLogits | MllmqaError]) -> list[LevelLogits]:
     return found
 
 
-def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:
+def unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Refused) -> Unscored:
+    """Return the record of an input that could not be used."""
     return Unscored(
         source=source,
         aspect=plan.aspect,
@@ -234,8 +235,8 @@ def _unscored(source: str, error: MllmqaError, plan: Plan, ready: Prepared | Ref
     )
 
 
-def _prepare_ahead(
-    sources: Iterable[Input | Source], plan: Plan, workers: int, is_done: IsDone | None
+def prepare_ahead(
+    sources: Iterable[Input | Source], plan: Plan, workers: int, is_done: IsDone | None = None
 ) -> Iterator[Prepared | Refused]:
     """Prepare sources in threads, in order, at most ``workers + 2`` ahead; leave out those that are done."""
     if workers < 1:

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mllmqa.schema import SCHEMA_VERSION, FrameScore, Media, Score, Unscored, read_result
+from mllmqa.schema import (
+    SCHEMA_VERSION,
+    Comparison,
+    FrameScore,
+    Media,
+    Score,
+    Side,
+    Unscored,
+    read_comparison,
+    read_result,
+    verdict_of,
+)
 from tests.records_made import SPEC, content_hash, scored, unscored
 
 GOLDEN_SCORE = {
@@ -192,3 +203,72 @@ def test_records_are_immutable_and_compare_by_content() -> None:
     assert one == scored("a.png")
     assert one != scored("a.png", value=3.1)
     assert one != scored("c.png")
+
+
+# ---------------------------------------------------------------- comparisons
+
+
+def compared(p: float, **fields: Any) -> Comparison:
+    one, two = scored("a.png", 2.0), scored("b.png", 3.9)
+    side_a, side_b = (Side(source=s.source, media=s.media, provenance=s.provenance, score=s) for s in (one, two))
+    given = {"verdict": verdict_of(p), "method": "scores", "n_pairs": 0, "a": side_a, "b": side_b, **fields}
+    return Comparison(aspect="quality", p_a_better=p, spec=SPEC, **given)
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict"),
+    [(0.0, "B"), (0.4949, "B"), (0.4951, "tie"), (0.5, "tie"), (0.5049, "tie"), (0.5051, "A"), (1.0, "A")],
+)
+def test_a_tie_is_what_prints_as_one_half(p: float, verdict: str) -> None:
+    assert verdict_of(p) == verdict
+    assert (f"{p:.2f}" == "0.50") == (verdict == "tie")
+
+
+@pytest.mark.parametrize(
+    ("p", "fields", "text"),
+    [
+        (0.07, {}, "B is better (p = 0.93); A 2.0, B 3.9"),
+        (0.93, {"position_bias": -0.125}, "A is better (p = 0.93); A 2.0, B 3.9; position bias -0.12"),
+        (0.5, {}, "neither is better (p = 0.50); A 2.0, B 3.9"),
+        (0.999, {}, "A is better (p > 0.99); A 2.0, B 3.9"),
+        (
+            0.2,
+            {"reference_used": False},
+            "B is better (p = 0.80); A 2.0, B 3.9; "
+            "the reference was not used: this model scores one input at a time",
+        ),
+        (0.2, {"reference_used": True}, "B is better (p = 0.80); A 2.0, B 3.9"),
+    ],
+)
+def test_a_comparison_as_one_line(p: float, fields: dict[str, Any], text: str) -> None:
+    found = compared(p, **fields)
+    assert found.text() == text
+    assert read_comparison(found.model_dump_json()) == found
+
+
+@given(st.floats(0, 1))
+def test_every_preference_has_its_verdict_and_its_line(p: float) -> None:
+    found = compared(p)
+    assert found.text().count("\n") == 0
+    assert (
+        found.verdict == {"A": "B", "B": "A", "tie": "tie"}[verdict_of(1 - p)] or abs(abs(p - 0.5) - 0.005) < 1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("p", "fields"),
+    [(0.9, {"verdict": "B"}), (1.1, {"verdict": "A"}), (0.5, {"verdict": "C"}), (0.9, {"by_order": (0.9,)})],
+)
+def test_contradictory_comparisons_are_refused(p: float, fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        compared(p, **fields)
+
+
+def test_sides_without_scores_have_no_numbers_in_the_line() -> None:
+    found = compared(0.8)
+    bare = found.model_copy(update={"a": found.a.model_copy(update={"score": None})})
+    assert bare.text() == "A is better (p = 0.80)"
+
+
+def test_an_unscored_record_is_read_as_a_comparison_too() -> None:
+    assert read_comparison(unscored("b.png").model_dump_json()) == unscored("b.png")

@@ -45,6 +45,7 @@ def _register() -> None:
     from mllmqa.cli.anchors import anchors
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
+    from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
     from mllmqa.cli.models import app as models
@@ -52,6 +53,7 @@ def _register() -> None:
     from mllmqa.cli.train import train_stage
 
     app.command("score")(score)
+    app.command("compare")(compare)
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")

@@ -72,20 +72,21 @@ class Wanted:
         from mllmqa import media
         from mllmqa.scoring import Input
 
-        yield from (_one(name, "image") for name in self.images)
-        yield from (_one(name, "video") for name in self.videos)
+        yield from (one_input(name, "image") for name in self.images)
+        yield from (one_input(name, "video") for name in self.videos)
         for path in self.paths:
             if path == "-":
-                yield _one(path)
+                yield one_input(path)
                 continue
             for item in media.gather([path]):
                 named = Input.of(item.source)
                 yield named if item.error is None else replace(named, source=item.error)
         if self.from_file is not None:
-            yield from (_one(name) for name in _lines(self.from_file))
+            yield from (one_input(name) for name in _lines(self.from_file))
 
 
-def _one(name: str, kind: Literal["image", "video"] | None = None) -> Input:
+def one_input(name: str, kind: Literal["image", "video"] | None = None) -> Input:
+    """Return one file as an input; ``-`` is a file on stdin."""
     from mllmqa.scoring import Input
 
     return Input(_stdin(), "-", kind) if name == "-" else Input.of(name, kind)

@@ -64,12 +64,14 @@ class Request:
         images: Views, uint8 RGB (H, W, 3), in the order in which the model shall read them.
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
         encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
+        labels: Text right in front of each picture (``Image A:``), empty for none; or () where no picture has any.
     """
 
     prompt: Prompt
     images: tuple[ImageHWC, ...]
     clip: Clip | None = None
     encoded: tuple[EncodedImage, ...] | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

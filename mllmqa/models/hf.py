@@ -53,14 +53,20 @@ class HFBackend:
     def text(self, request: Request) -> str:
         """Return the full prompt text up to the end of the answer start, image tags not yet expanded."""
         tags = ["video"] if request.clip else ["image"] * len(request.images)
-        return self._text(tags, request.prompt)
+        return self._text(tags, request.prompt, request.labels)
 
-    def _text(self, tags: list[str], prompt: Prompt) -> str:
+    def _text(self, tags: list[str], prompt: Prompt, labels: Sequence[str] = ()) -> str:
+        named = list(zip(labels or [""] * len(tags), tags, strict=True))
         if self.preset.layout is not None:
-            media = self.preset.media_separator.join([self.processor.image_token] * len(tags))
+            media = self.preset.media_separator.join(f"{label}{self.processor.image_token}" for label, _ in named)
             return lay_out(self.preset.layout, media=media, question=prompt.question, answer=prompt.answer)
-        content = [*({"type": tag} for tag in tags), {"type": "text", "text": prompt.question}]
+        content: list[dict[str, str]] = []
+        for label, tag in named:
+            content += [{"type": "text", "text": label}] if label else []
+            content.append({"type": tag})
+        content.append({"type": "text", "text": prompt.question})
         head = self._templated([{"role": "user", "content": content}])
+        self._check_labels(head, labels)
         if not prompt.answer:
             return head
         separator = self.preset.answer_separator
@@ -78,6 +84,20 @@ class HFBackend:
                 where=self.info.model,
                 expected="one that takes a user's turn with a picture and a text",
             ) from error
+
+    def _check_labels(self, head: str, labels: Sequence[str]) -> None:
+        """Refuse templates that tear pictures and the texts in front of them apart (LLaVA-1.5's does)."""
+        place = 0
+        for label in labels:
+            start = head.find(label, place)
+            picture = head.find(self.processor.image_token, place)
+            if not 0 <= start <= picture:
+                raise ModelLoadError(
+                    "its chat template does not keep pictures behind the texts that name them",
+                    where=self.info.model,
+                    expected="one that renders the parts of a message in their order",
+                )
+            place = picture + len(self.processor.image_token)
 
     def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
         """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""

@@ -87,6 +87,22 @@ class AnchoredPreset(Record):
         return matrix
 
 
+class ComparisonPreset(Record):
+    """How a model is asked which of two pictures is better."""
+
+    prompt: str = "compare/better"
+    """Prompt id; its text may use ``reference``, whether a reference is shown in front."""
+    words: str = "letters"
+    """Scale of the answer words, on 0..1."""
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Divides the logits of the words; 1 takes the model's own probabilities."""
+    favours: Literal["first", "second"] = "first"
+    """For which of the two shown pictures the words' value is the preference."""
+    named: bool = True
+    """Whether a name (``prompts/build/layout.yaml``) stands in front of each picture; only then can there be a
+    reference."""
+
+
 class Preset(Record):
     """A scorer as data: where its weights are, how it is asked, what it sees.
 
@@ -127,6 +143,8 @@ class Preset(Record):
     """Between chat template and answer start; None: a space unless the template ends with white space."""
     anchored: AnchoredPreset | None = None
     """For models that score by comparison with anchor images only, and need them."""
+    comparison: ComparisonPreset | None = None
+    """For models that were trained to say which of two is better; None: their scores are compared."""
     licence: Licence
     paper: str | None = None
     published: tuple[Published, ...] = ()
@@ -144,6 +162,15 @@ class Preset(Record):
             prompt = prompts.render(prompts.load(name), medium="image")
             texts[aspect] = lay_out(layout, media=media, question=prompt.question, answer=prompt.answer)
         return texts
+
+    def comparing(self) -> ComparisonPreset | None:
+        """Return how the model is asked to compare; what was trained against anchors compares any two so."""
+        if self.comparison is not None or self.anchored is None:
+            return self.comparison
+        a = self.anchored
+        return ComparisonPreset(
+            prompt=a.prompt, words=a.words, temperature=a.temperature, favours="second", named=False
+        )
 
     def fitted(self, model_type: str, side: int | None) -> Preset:
         """Return this preset for a loaded model; the generic one gives way to the default of the family.

@@ -23,6 +23,9 @@ def test_every_preset_names_things_that_exist() -> None:
         words = prompts.word_scale(preset.words)
         assert words.range == (1, 5)
         assert {len(words.levels)} <= {2, 5}
+        if (how := preset.comparing()) is not None:
+            assert prompts.word_scale(how.words).range == (0, 1)
+            assert prompts.load(how.prompt).aspect in preset.aspects
         if preset.anchored:
             assert preset.anchored.prompt in preset.aspects.values()
             assert prompts.word_scale(preset.anchored.words).range == (0, 1)
@@ -60,6 +63,18 @@ def test_compare2score_asks_about_two_pictures_as_published() -> None:
         "quality": "USER: <image> <image> Compared with the first image, what is your quality rating for second "
         "image? \nASSISTANT: The quality of the second image is"
     }
+
+
+def test_how_models_compare() -> None:
+    """By words of their own, by those that they compare with anchors with, or not at all: by scores."""
+    assert presets.presets()["api"].comparing() == presets.ComparisonPreset()
+    theirs = presets.presets()["compare2score"].comparing()
+    assert theirs is not None
+    assert (theirs.prompt, theirs.words) == ("compare/second_to_first", "comparison")
+    assert (theirs.temperature, theirs.favours, theirs.named) == (100, "second", False)
+    assert presets.presets()["one-align"].comparing() is None
+    own = presets.presets()["compare2score"].model_copy(update={"comparison": presets.ComparisonPreset()})
+    assert own.comparing() == presets.ComparisonPreset()
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,10 @@ def _user(request: Request, text: str, picture: Picture) -> dict[str, Any]:
 
 
 def labelled(request: Request) -> list[tuple[str, EncodedImage]]:
-    """Return the pictures with the text in front of each: the time of a video's frame, else none."""
+    """Return the pictures with the text in front of each: its label, or the time of a video's frame."""
     files = files_of(request)
     if request.clip is None:
-        return [("", file) for file in files]
+        return list(zip(request.labels or [""] * len(files), files, strict=True))
     times, total = request.clip.timestamps_s, len(files)
     return [
         (_say(FRAME, number=i, total=total, time_s=f"{t:.2f}"), file)
