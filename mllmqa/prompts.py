@@ -20,8 +20,8 @@ from mllmqa import resources
 from mllmqa.errors import PromptError, UnknownNameError
 from mllmqa.schema import Record
 
-WORDINGS = ("build/", "teach/", "train/")
-"""Folders of files of other kinds: :mod:`mllmqa.data.tasks`, ``.data.teacher``, ``.training.templates``."""
+WORDINGS = ("answer/", "build/", "teach/", "train/")
+"""Folders of files of other kinds: of ``mllmqa.asking``, ``.data.tasks``, ``.data.teacher``, ``.training``."""
 
 
 class PromptFile(Record):

@@ -10,11 +10,13 @@ import base64
 import hashlib
 import json
 import math
+import re
+import select
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +68,8 @@ class Reply:
         headers: Further headers.
         cut: Close the connection in the middle of the body.
         hold: Answer only when the server closes (a server that is too slow).
+        stall: Of a streamed answer, say nothing more after so many events, until the client hangs up.
+        chunks: Of a streamed answer, the bytes as they are sent; None: an event per word of the body's text.
     """
 
     status: int = 200
@@ -73,6 +77,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
     hold: bool = False
+    stall: int | None = None
+    chunks: tuple[bytes, ...] | None = None
 
 
 def error_body(message: str, **fields: Any) -> dict[str, Any]:
@@ -83,6 +89,26 @@ def chat(content: str | None, finish: str = "stop", **message: Any) -> dict[str,
     """A chat answer with this text."""
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content, **message}}
     return {"object": "chat.completion", "model": "served-1", "choices": [choice], "usage": USAGE}
+
+
+def streamed(answer: dict[str, Any], *, usage: bool) -> list[bytes]:
+    """The events of a chat answer: one per word, with the log-probability of each, then how it ended."""
+    (choice,) = answer["choices"]
+    head = {"object": "chat.completion.chunk", "model": answer["model"]}
+    listed = (choice.get("logprobs") or {}).get("content")
+    pieces = re.findall(r"\s*\S+", choice["message"]["content"] or "")
+
+    def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+        return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, **more}]}
+
+    made = [event({"role": "assistant", "content": ""})]
+    for i, piece in enumerate(pieces):
+        entry = None if listed is None else {"token": piece, "logprob": -0.5 * (i + 1), "bytes": None}
+        made.append(event({"content": piece}, logprobs=None if entry is None else {"content": [entry]}))
+    made.append(event({}, choice["finish_reason"]))
+    made += [{**head, "choices": [], "usage": answer["usage"]}] if usage else []
+    lines = [f"data: {json.dumps(one)}\n\n" for one in made]
+    return [b": keep-alive\n\n", *(line.encode() for line in lines), b"data: [DONE]\n\n"]
 
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 2, "total_tokens": 102}
@@ -116,6 +142,10 @@ class Loopback:
     paid: list[str] = field(default_factory=list)
     """SHA-256 of the body of every request that was answered with content."""
     on_request: Callable[[], None] = lambda: None
+    streams: bool = True
+    """Whether ``stream: true`` is understood; if not, it is ignored and the answer comes as a whole."""
+    hung_up: threading.Event = field(default_factory=threading.Event)
+    """Set when a client left in the middle of a stalled answer."""
     most_at_once: int = 0
 
     def __enter__(self) -> Loopback:
@@ -151,7 +181,7 @@ class Loopback:
         usual = self._usual(request)
         if scripted is None:
             return usual
-        return Reply(scripted.status, usual.body, scripted.headers, scripted.cut, scripted.hold)
+        return replace(scripted, body=usual.body)
 
     def _usual(self, request: Received) -> Reply:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
@@ -178,8 +208,9 @@ class Loopback:
         answer["usage"] = self.usage
         if request.body.get("logprobs") and self.logprobs == "yes":
             listed = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in self.tokens.items()]
-            listed = sorted(listed, key=lambda item: -item["logprob"])[: request.body["top_logprobs"]]
-            answer["choices"][0]["logprobs"] = {"content": [{**listed[0], "top_logprobs": listed}]}
+            listed = sorted(listed, key=lambda item: -item["logprob"])
+            top = listed[: request.body.get("top_logprobs", 0)]
+            answer["choices"][0]["logprobs"] = {"content": [{**listed[0], "top_logprobs": top}]}
         return answer
 
     def _decision(self, request: Received) -> dict[str, Any]:
@@ -216,13 +247,44 @@ class _Handler(BaseHTTPRequestHandler):
             loop.most_at_once = max(loop.most_at_once, loop._at_once)
         try:
             loop.on_request()
-            reply = loop.reply(Received(self.path, headers, json.loads(raw)))
+            asked = Received(self.path, headers, json.loads(raw))
+            reply = loop.reply(asked)
             if reply.status == 200 and isinstance(reply.body, dict) and not reply.hold:
                 loop.paid.append(hashlib.sha256(raw).hexdigest())
         finally:
             with loop._lock:
                 loop._at_once -= 1
-        self._send(reply)
+        if loop.streams and asked.body.get("stream") and reply.status == 200 and isinstance(reply.body, dict):
+            self._stream(reply, usage="stream_options" in asked.body)
+        else:
+            self._send(reply)
+
+    def _stream(self, reply: Reply, *, usage: bool) -> None:
+        if reply.hold:
+            self._send(reply)
+            return
+        assert isinstance(reply.body, dict)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        chunks = reply.chunks or streamed(reply.body, usage=usage)
+        for i, chunk in enumerate(chunks):
+            if i == reply.stall:
+                self._wait_for_the_end()
+                return
+            if reply.cut and i == len(chunks) // 2:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.wfile.write(chunk)
+            self.wfile.flush()
+
+    def _wait_for_the_end(self) -> None:
+        while not self.server.loopback._closing.is_set():
+            if select.select([self.connection], [], [], 0.01)[0] and not self.connection.recv(1):
+                self.server.loopback.hung_up.set()
+                return
 
     def _send(self, reply: Reply) -> None:
         if reply.hold:

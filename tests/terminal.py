@@ -49,3 +49,80 @@ def python_on_a_terminal(*arguments: str, columns: int, pipe_stdout: bool = Fals
         os.close(leader)
         piped = process.stdout.read().decode() if process.stdout else ""
     return Seen(process.returncode, seen.decode(), piped)
+
+
+_AS_A_SHELL_DOES = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C reaches who has the terminal
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+class Typing:
+    """Python on a terminal that somebody types at; a context manager.
+
+    Args:
+        arguments: Of the interpreter.
+        columns: Of the terminal.
+        environment: Beside that of the tests.
+        stdout: Where stdout goes; None: the terminal.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 100,
+        environment: dict[str, str] | None = None,
+        stdout: int | None = None,
+    ) -> None:
+        self._leader, follower = pty.openpty()
+        ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        kept = {key: value for key, value in os.environ.items() if key not in _NOT_PASSED}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _AS_A_SHELL_DOES, *arguments], cwd=ROOT, start_new_session=True,
+            stdin=follower, stdout=follower if stdout is None else stdout, stderr=follower,
+            env={**kept, "TERM": "dumb", **(environment or {})},
+        )  # fmt: skip
+        os.close(follower)
+        self._seen, self._read_to = b"", 0
+
+    def __enter__(self) -> Typing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._leader)
+
+    def until(self, text: str) -> str:
+        """Wait until the terminal shows a text behind what was waited for before; return all up to its end."""
+        wanted = text.encode()
+        while (found := self._seen.find(wanted, self._read_to)) < 0:
+            if not self._more():
+                raise AssertionError(f"ended without {text!r}; the terminal shows:\n{self.shown}")
+        start, self._read_to = self._read_to, found + len(wanted)
+        return self._seen[start : self._read_to].decode(errors="replace").replace("\r\n", "\n")
+
+    def type(self, keys: str) -> None:
+        """Type some keys: ``\\r`` ends a line, ``\\x03`` is Ctrl-C, ``\\x04`` Ctrl-D."""
+        os.write(self._leader, keys.encode())
+
+    def end(self) -> int:
+        """Wait for the end and return the exit code."""
+        while self._more():
+            pass
+        return self._process.wait()
+
+    @property
+    def shown(self) -> str:
+        """All that the terminal has shown."""
+        return self._seen.decode(errors="replace").replace("\r\n", "\n")
+
+    def _more(self) -> bool:
+        try:
+            block = os.read(self._leader, 65536)
+        except OSError:  # how Linux says that the other side is closed
+            return False
+        self._seen += block
+        return bool(block)

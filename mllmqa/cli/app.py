@@ -43,17 +43,23 @@ def _root(
 
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
+    from mllmqa.cli.ask import ask
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
+    from mllmqa.cli.chat import chat
     from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
+    from mllmqa.cli.explain import explain
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
     from mllmqa.cli.train import train_stage
 
     app.command("score")(score)
+    app.command("chat")(chat)
     app.command("compare")(compare)
+    app.command("ask")(ask)
+    app.command("explain")(explain)
     app.add_typer(models, name="models")
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")

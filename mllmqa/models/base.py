@@ -7,9 +7,9 @@ evaluation do not know which one they talk to.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,44 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One turn of a talk.
+
+    Attributes:
+        role: Who speaks.
+        content: Texts and pictures, uint8 RGB (H, W, 3), in their order. A chat template that puts all pictures
+            of a turn in front (LLaVA's) does so here, too, as it did in training.
+        encoded: The turn's pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
+    """
+
+    role: Literal["user", "assistant"]
+    content: tuple[ImageHWC | str, ...]
+    encoded: tuple[EncodedImage, ...] | None = None
+
+    @property
+    def pictures(self) -> tuple[ImageHWC, ...]:
+        """The pictures, in order."""
+        return tuple(part for part in self.content if not isinstance(part, str))
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a model said.
+
+    Attributes:
+        text: The answer behind its forced start, white space included: ``start + text`` is the whole answer.
+        logprobs: Natural logarithm of the probability of each token, the end mark not among them; None where an
+            endpoint does not give them.
+        finished: ``stop``: the model ended its answer; ``length``: cut off by the limit of tokens;
+            ``cancelled``: by the caller.
+    """
+
+    text: str
+    logprobs: tuple[float, ...] | None
+    finished: Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
 class LevelLogits:
     """Logits at the answer position.
 
@@ -134,4 +172,29 @@ class Backend(Protocol):
 
     def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
         """Continue each request's answer greedily and return the new text."""
+        ...
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn greedily.
+
+        Args:
+            turns: User and assistant in turn; a user's is first and last.
+            max_new_tokens: Limit of the answer's length.
+            start: How the answer begins; said by us, not by the model.
+            on_text: Given each new piece of text once it is whole; the pieces join to :attr:`Spoken.text`.
+            cancelled: Asked between tokens; once it is true, what was said so far is returned.
+
+        Raises:
+            UsageError: The turns are not such.
+            MediaLimitError: Pictures and texts are longer than the model has positions for.
+            ModelError: There is no answer.
+        """
         ...

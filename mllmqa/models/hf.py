@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import Encode, token_ids
-from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request
+from mllmqa.models import talking
+from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
 from mllmqa.models.passes import run
@@ -194,6 +195,8 @@ class HFBackend:
         common: dict[str, Any] = {"text": texts, "padding": True, "return_tensors": "pt"}
         common["input_data_format"] = "channels_last"
         common["add_special_tokens"] = self._add_special(texts[0])
+        if batch[0].clip is None and not batch[0].images:  # a talk without pictures
+            return dict(self.processor(**common))
         if batch[0].clip is None:
             # Nested lists: a flat one makes LLaVA-OneVision tile each picture of a pair by itself.
             encoded = self.processor(images=[list(request.images) for request in batch], **common)
@@ -212,12 +215,17 @@ class HFBackend:
         self._check_length(encoded["input_ids"].shape[1])
         return dict(encoded)
 
+    def _positions(self) -> int | None:
+        """Return how many tokens the model has positions for; None: no limit is known."""
+        settings = self.model.config.get_text_config()
+        rotary = getattr(settings, "rope_parameters", None) or {}
+        limit = getattr(settings, "max_position_embeddings", None)
+        return limit if rotary.get("rope_type", "default") == "default" else None
+
     def _check_length(self, tokens: int) -> None:
         """Refuse what is longer than the model has positions for: it would still answer, but nonsense."""
-        settings = self.model.config.get_text_config()
-        limit = getattr(settings, "max_position_embeddings", None)
-        rotary = getattr(settings, "rope_parameters", None) or {}
-        if rotary.get("rope_type", "default") == "default" and limit is not None and tokens > limit:
+        limit = self._positions()
+        if limit is not None and tokens > limit:
             raise MediaLimitError(
                 f"pictures and prompt are {tokens} tokens, the model has positions for {limit}",
                 hint="use fewer frames (--frames) or another view",
@@ -243,6 +251,43 @@ class HFBackend:
             new = output[0, inputs["input_ids"].shape[1] :]
             answers.append(self.processor.tokenizer.decode(new, skip_special_tokens=True))
         return answers
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`."""
+        import torch
+
+        talking.check_turns(turns)
+        if cancelled is not None and cancelled():
+            return Spoken("", (), "cancelled")
+        text = talking.written(turns, start, self.preset, self.processor, self._templated)
+        inputs = self._inputs([Request(_TALK, talking.pictures_of(turns))], [text])
+        length = inputs["input_ids"].shape[1]
+        most = min(max_new_tokens, (self._positions() or length + max_new_tokens) - length)
+        ends = talking.end_tokens(self.model, self.processor.tokenizer)
+        before = int(inputs["input_ids"][0, -1])
+        listener = talking.Listener(self.processor, before, bool(start), on_text, cancelled, ends)
+        if most < 1:
+            return Spoken("", (), "length")
+        try:
+            logits = talking.generate(self.model, inputs, most, listener)
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise InferenceError(f"out of GPU memory: {error}", hint="use fewer frames or another view") from error
+        except Exception as error:
+            raise InferenceError(f"the model failed: {type(error).__name__}: {error}") from error
+        return talking.spoken(listener, logits)
+
+
+_TALK = Prompt("chat", "", "", "")
+"""Stands for the prompt where a talk is encoded: its text is made of its turns."""
 
 
 def takes_clips(model: Any, processor: Any) -> bool:

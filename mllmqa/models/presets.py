@@ -135,6 +135,9 @@ class Preset(Record):
     video: VideoPreset
     layout: str | None = None
     """Whole text of a prompt with {question}, {media} and {answer}, as published; None: the chat template."""
+    history: bool = Field(default=True, exclude=True)
+    """Whether it can be given earlier questions and answers; models that were trained on single questions are asked
+    each by itself. No part of what decides a score, so not of its spec."""
     media_separator: str = ""
     """Between the placeholders of several pictures in ``{media}``."""
     template_arguments: dict[str, bool | str] = Field(default_factory=dict)
@@ -143,6 +146,9 @@ class Preset(Record):
     """Between chat template and answer start; None: a space unless the template ends with white space."""
     anchored: AnchoredPreset | None = None
     """For models that score by comparison with anchor images only, and need them."""
+    follows: bool = Field(default=True, exclude=True)
+    """Whether it can use instructions and readings in a question; nano answers only the wordings that it is trained
+    on. No part of what decides a score, so not of its spec."""
     comparison: ComparisonPreset | None = None
     """For models that were trained to say which of two is better; None: their scores are compared."""
     licence: Licence

@@ -9,6 +9,9 @@
 ``cache``          answers that were paid for, by content
 ``readout``        an answer as level logits: decisions, log-probabilities, one word
 ``probe``          what an endpoint can do, found out once with a tiny picture
+``events``         a streamed answer: its pieces, and the whole
+``ear``            who listens to it, and may have heard enough
+``talking``        a talk of several turns
 ``backend``        all of it behind :class:`mllmqa.models.base.Backend`
 =================  ===================================================================================
 """

@@ -36,8 +36,9 @@ from mllmqa.models.api.meter import Meter, Usage
 from mllmqa.models.api.options import ApiOptions
 from mllmqa.models.api.pictures import data_url, probe_picture
 from mllmqa.models.api.readout import of_chat, of_decision, text_of
+from mllmqa.models.api.talking import Talks
 from mllmqa.models.api.transport import Pacing, Transport, tokens_of
-from mllmqa.models.base import LevelLogits, ModelInfo, Request
+from mllmqa.models.base import LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.resolve import ModelSource
 from mllmqa.prompts import Prompt
 
@@ -84,6 +85,7 @@ class ApiBackend:
         self._transport, self._cache, self._meter = transport, cache, meter
         self._pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="mllmqa-api")
         self._other_model_told = False
+        self._rejected: set[str] = set()
         self.batch_size = 2 * options.concurrency
         self.dialect = Dialect("text")
         self.info = ModelInfo(f"api:{model}", None, None, None, "unknown", "api", base_url=transport.url)
@@ -229,6 +231,22 @@ class ApiBackend:
         text = text_of(answer, self.info.model)
         sent, said = tokens_of(answer) or (None, None)
         return ChatAnswer(text.removeprefix(request.prompt.answer), sent, said, kept)
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`.
+
+        An answer that was paid for before comes as one piece. A cancelled one is not kept.
+        """
+        talks = Talks(self.model, self.dialect, self._transport, self._cache, self._meter, self._rejected)
+        return talks.talk(turns, max_new_tokens, start, on_text, cancelled)
 
     def _each(self, requests: Sequence[Request], ask: Callable[[Request], _Result]) -> list[_Result | MllmqaError]:
         """Ask about all requests at once, as many in flight as wanted; a failure costs its own request only.

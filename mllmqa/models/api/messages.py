@@ -6,12 +6,12 @@ Bodies are built twice, once with the pictures and once with their hashes in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from mllmqa import prompts
 from mllmqa.models.api.pictures import as_png
-from mllmqa.models.base import EncodedImage, Request
+from mllmqa.models.base import EncodedImage, Request, Turn
 
 Picture = Callable[[EncodedImage], str]
 """A picture → the URL that stands for it in a body."""
@@ -95,6 +95,43 @@ def chat_body(model: str, request: Request, dialect: Dialect, picture: Picture, 
         return _with_limits(_started(model, request, picture), plain, max_tokens)
     text = request.prompt.question + (f"\n{_say(BEGIN, start=start)}" if start else "")
     return _with_limits({"model": model, "messages": [_user(request, text, picture)]}, plain, max_tokens)
+
+
+def talk_body(
+    model: str, turns: Sequence[Turn], start: str, dialect: Dialect, picture: Picture, max_tokens: int
+) -> dict[str, Any]:
+    """Return the body of a call that asks for the next answer of a talk.
+
+    Args:
+        model: As the endpoint calls it.
+        turns: So far; the last is the user's.
+        start: Of the answer.
+        dialect: How the endpoint wants it. Log-probabilities are asked for unless it gives words only.
+        picture: What stands for a picture.
+        max_tokens: Length of the answer.
+    """
+    messages = [_turn(turn, picture) for turn in turns]
+    body: dict[str, Any] = {"model": model, "messages": messages}
+    if start and dialect.prefill:
+        messages.append({"role": "assistant", "content": start})
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    elif start:
+        messages[-1]["content"].append({"type": "text", "text": _say(BEGIN, start=start)})
+    body = _with_limits(body, replace(dialect, readout="text"), max_tokens)
+    return body if dialect.readout == "text" else body | {"logprobs": True}
+
+
+def _turn(turn: Turn, picture: Picture) -> dict[str, Any]:
+    if turn.role == "assistant":
+        return {"role": "assistant", "content": "".join(str(part) for part in turn.content)}
+    files = iter(tuple(as_png(image) for image in turn.pictures) if turn.encoded is None else turn.encoded)
+    parts = [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "image_url", "image_url": {"url": picture(next(files)), "detail": "high"}}
+        for part in turn.content
+    ]
+    return {"role": "user", "content": parts}
 
 
 def _started(model: str, request: Request, picture: Picture) -> dict[str, Any]:

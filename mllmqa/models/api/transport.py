@@ -14,9 +14,9 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from mllmqa.errors import (
     ApiAnswerError,
@@ -29,7 +29,8 @@ from mllmqa.errors import (
     BudgetError,
     MissingExtraError,
 )
-from mllmqa.models.api.messages import DECISIONS
+from mllmqa.models.api.ear import Again, Cut, Ear
+from mllmqa.models.api.messages import CHAT, DECISIONS
 from mllmqa.models.api.meter import Meter
 from mllmqa.models.api.options import OPENAI_URL, ApiOptions
 from mllmqa.models.api.retry import (
@@ -45,6 +46,7 @@ log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_BODY_BYTES = 16 << 20
+_Read = TypeVar("_Read")
 _FILTERED = ("content_filter", "content_policy_violation", "moderation_blocked")
 
 
@@ -61,14 +63,6 @@ class Pacing:
     sleep: Callable[[float], object] | None = None
     now_s: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
-
-
-class _Again(Exception):
-    """A failed try that may be followed by another."""
-
-    def __init__(self, what: str, *, lost: bool = False, wait_s: float | None = None) -> None:
-        super().__init__(what)
-        self.what, self.lost, self.wait_s = what, lost, wait_s
 
 
 class Transport:
@@ -129,9 +123,38 @@ class Transport:
         Raises:
             ApiError: Why there is no answer.
         """
-        call, lost, pause, again = uuid.uuid4().hex, 0, None, _Again("not tried")
+        return self._until_answered(lambda tag: self._checked(path, self._send(path, body, tag, self._read)))
+
+    def stream(self, body: dict[str, Any], ear: Ear) -> dict[str, Any]:
+        """Send a chat call with ``stream: true``; what is said goes to the ear meanwhile.
+
+        Tries again only as long as nothing came. An endpoint that answers as a whole is as good.
+
+        Returns:
+            The whole answer, as :meth:`post` returns it.
+
+        Raises:
+            Cut: The caller has stopped it.
+            ApiError: Why there is no answer, or why it broke off.
+        """
+
+        def read(response: Any, deadline: float) -> dict[str, Any]:
+            ear.open(response)
+            if "text/event-stream" in response.headers.get("content-type", ""):
+                return ear.read(self._until(response.iter_bytes(), deadline))
+            return ear.whole(self._checked(CHAT, self._read(response, deadline)))
+
+        try:
+            return self._until_answered(lambda tag: self._send(CHAT, body, tag, read), ear)
+        except ApiAnswerError as error:
+            if error.where is None:  # the ear knows no endpoint, and no key that must not be told
+                raise ApiAnswerError(_plain(self._clean(error.what)), where=self.url) from None
+            raise
+
+    def _until_answered(self, send: Callable[[str], dict[str, Any]], ear: Ear | None = None) -> dict[str, Any]:
+        call, lost, pause, again = uuid.uuid4().hex, 0, None, Again("not tried")
         for number in range(1, self._options.retries + 2):
-            outcome = self._try(path, body, f"{call}-{number - lost}")
+            outcome = self._try(send, f"{call}-{number - lost}", ear)
             if isinstance(outcome, dict):
                 return outcome
             again = outcome
@@ -147,27 +170,37 @@ class Transport:
         paid = f"; {lost} lost on the way and maybe paid for" if lost else ""
         later = f"; it asks for a pause of {pause:.0f} s" if (pause or 0) > MAX_RETRY_AFTER_S else ""
         tries = "1 try" if number == 1 else f"{number} tries"
-        raise ApiUnreachableError(
-            f"no answer after {tries}: {again.what}{later}{paid}", where=self.url, hint="go on later with --resume"
-        )
+        hint = "go on later with --resume" if ear is None else "ask again later"
+        raise ApiUnreachableError(f"no answer after {tries}: {again.what}{later}{paid}", where=self.url, hint=hint)
 
-    def _try(self, path: str, body: dict[str, Any], tag: str) -> dict[str, Any] | _Again:
+    def _try(
+        self, send: Callable[[str], dict[str, Any]], tag: str, ear: Ear | None = None
+    ) -> dict[str, Any] | Again:
         """Make one try within the budget; count what came of it while its room is still reserved."""
         if self.refused is not None:
             raise self.refused
+        if ear is not None:
+            ear.check()
         if self._stop.is_set():
             raise BudgetError("not asked: the run was interrupted")
         with self._meter.flight():
             try:
-                answer = self._checked(path, self._send(path, body, tag))
-            except _Again as again:
+                answer = send(tag)
+            except Again as again:
                 self._meter.count(lost=int(again.lost))
+                if ear is not None:
+                    ear.check()
+                    if ear.begun:
+                        raise ApiUnreachableError(f"the answer broke off: {again.what}", where=self.url) from None
                 return again
+            except Cut:
+                self._meter.count(lost=1)
+                raise
             self._meter.answered(tokens_of(answer))
             return answer
 
-    def _send(self, path: str, body: dict[str, Any], tag: str) -> bytes:
-        """Send once and read the whole body.
+    def _send(self, path: str, body: dict[str, Any], tag: str, read: Callable[[Any, float], _Read]) -> _Read:
+        """Send once and read the answer, until a deadline on the monotonic clock.
 
         The tag is the same for tries after a lost answer, so that an endpoint that honours it charges once.
         """
@@ -183,7 +216,7 @@ class Transport:
             with resource.with_streaming_response.create(
                 **named, extra_body=extra, extra_headers={"Idempotency-Key": tag}
             ) as response:
-                return self._read(response.iter_bytes(), deadline)
+                return read(response, deadline)
         except openai.APIStatusError as error:
             self._status(error.status_code, error.response.headers, error.body)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
@@ -191,20 +224,23 @@ class Transport:
             unsent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             slow = isinstance(cause, httpx2.TimeoutException)
             what = f"no answer within {self._options.timeout_s:g} s" if slow else "the connection was cut"
-            raise _Again("cannot be reached" if unsent else what, lost=not unsent) from None
+            raise Again("cannot be reached" if unsent else what, lost=not unsent) from None
         except openai.OpenAIError as error:
             raise ApiAnswerError(self._clean(f"{type(error).__name__}: {error}"), where=self.url) from None
 
-    def _read(self, chunks: Iterable[bytes], deadline: float) -> bytes:
-        parts, size = [], 0
+    def _read(self, response: Any, deadline: float) -> bytes:
+        return b"".join(self._until(response.iter_bytes(), deadline))
+
+    def _until(self, chunks: Iterable[bytes], deadline: float) -> Iterator[bytes]:
+        """Pass chunks on until the deadline, or until they are too many."""
+        size = 0
         for chunk in chunks:
-            parts.append(chunk)
             size += len(chunk)
             if time.monotonic() > deadline:
-                raise _Again(f"no answer within {self._options.timeout_s:g} s", lost=True)
+                raise Again(f"no answer within {self._options.timeout_s:g} s", lost=True)
             if size > MAX_BODY_BYTES:
                 raise ApiAnswerError("the answer does not end", where=self.url, expected="a short answer")
-        return b"".join(parts)
+            yield chunk
 
     def _status(self, status: int, headers: Any, body: object) -> NoReturn:
         """Turn a status other than 200 into what follows from it."""
@@ -218,7 +254,7 @@ class Transport:
             self._meter.close("the endpoint says that the account's quota is used up")
             error = BudgetError(f"the account's quota is used up ({status})", where=self.url)
         elif is_retried(status, headers):
-            raise _Again(f"{status}{said}", wait_s=retry_after_s(headers, self._pacing.now_s()))
+            raise Again(f"{status}{said}", wait_s=retry_after_s(headers, self._pacing.now_s()))
         elif (status >= 500 and status != 501) or status in RETRIED:
             error = ApiUnreachableError(f"{status}{said}; it asks not to be tried again", where=self.url)
         elif status in (404, 405):

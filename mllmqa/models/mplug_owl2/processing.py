@@ -22,7 +22,8 @@ from transformers.utils import IMAGE_PROCESSOR_NAME, PROCESSOR_NAME, cached_file
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}"
     "{% if c['type'] in ('image', 'video') %}<|image|>{% else %}{{ c['text'] }}{% endif %}"
-    "{% endfor %}{{ ' ' if not loop.last or add_generation_prompt }}{% endfor %}"
+    "{% endfor %}{% if m['role'] == 'assistant' %}</s>{% elif not loop.last or add_generation_prompt %} {% endif %}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 """For free questions; the published scorers' prompts are layouts of their presets."""

@@ -204,3 +204,17 @@ def test_the_pipeline_of_transformers_answers(images: Case) -> None:
     out = images.model.generate(**inputs, max_new_tokens=4, do_sample=False)
     want = images.processor.decode(out[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert made["generated_text"] == want
+
+
+def test_answers_of_a_talk_end_with_the_end_token(images: Case) -> None:
+    def turn(role: str, *parts: str) -> dict[str, object]:
+        return {
+            "role": role,
+            "content": [{"type": "image"} if p == "@" else {"type": "text", "text": p} for p in parts],
+        }
+
+    talk = [turn("user", "A:", "@", "What is it?"), turn("assistant", "A dog."), turn("user", "Sharp?")]
+    text = images.processor.apply_chat_template(talk, add_generation_prompt=True)
+    assert text == "USER: A:<|image|>What is it? ASSISTANT: A dog.</s>USER: Sharp? ASSISTANT:"
+    assert images.processor.tokenizer.eos_token_id in images.processor.encode(text)
+    assert images.processor.apply_chat_template(talk[:2]) == "USER: A:<|image|>What is it? ASSISTANT: A dog.</s>"

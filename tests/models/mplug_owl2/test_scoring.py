@@ -12,7 +12,7 @@ import torch
 
 import mllmqa
 from mllmqa import media
-from mllmqa.models.base import Clip, Request
+from mllmqa.models.base import Clip, Request, Turn
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.presets import presets
 from mllmqa.prompts import load, render
@@ -89,6 +89,23 @@ def test_free_questions_are_answered(scorer: Any, photo: Path) -> None:
     (answer,) = scorer.backend.generate([Request(prompt, (picture,))], max_new_tokens=5)
     assert isinstance(answer, str)
     assert answer == scorer.backend.generate([Request(prompt, (picture,))], max_new_tokens=5)[0]
+
+
+def test_a_talk_of_several_turns(scorer: Any) -> None:
+    draw = np.random.default_rng(0)
+    first, second = (draw.integers(0, 255, (56, 56, 3), dtype=np.uint8) for _ in range(2))
+    asked = Turn("user", ("Image A:", first, "Image B:", second, "Which is better?"))
+    talk = (asked, Turn("assistant", ("B.",)), Turn("user", ("Why?",)))
+    told: list[str] = []
+    spoken = scorer.backend.talk(talk, max_new_tokens=6, on_text=told.append)
+    assert spoken.text == "".join(told)
+    processor = scorer.backend.processor
+    text = "USER: Image A:<|image|>Image B:<|image|>Which is better? ASSISTANT: B.</s>USER: Why? ASSISTANT: It"
+    inputs = processor(images=[[first, second]], text=[text], input_data_format="channels_last")
+    with torch.inference_mode():
+        row = scorer.backend.model(**inputs).logits[0, -1].double().log_softmax(-1)
+    one = scorer.backend.talk(talk, max_new_tokens=1, start="It")
+    assert one.logprobs == pytest.approx((float(row.max()),), abs=1e-4)
 
 
 def test_a_converted_copy_scores_the_same_and_keeps_its_preset(videos: Case, photo: Path, tmp_path: Path) -> None:

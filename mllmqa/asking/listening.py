@@ -1,0 +1,157 @@
+"""Closed questions to a model: whether a distortion is there, how strong it is, how good a picture is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mllmqa import prompts
+from mllmqa.asking import thresholds
+from mllmqa.asking.records import Presence, Severity
+from mllmqa.data.tasks.wording import vocabulary
+from mllmqa.errors import LevelTokenError
+from mllmqa.levels import distribution, expectation
+from mllmqa.prompts import Level, LevelFile, Prompt
+from mllmqa.scoring import answered
+
+if TYPE_CHECKING:
+    from mllmqa.models.base import LevelLogits, Request
+    from mllmqa.scoring import Scorer
+
+_WORD_TOKENS = 8
+"""Length of an answer whose first word is a severity."""
+
+
+@cache
+def severity_scale() -> LevelFile:
+    """Return the five severities with their values 5 … 1, strongest first."""
+    words = vocabulary()
+    levels = tuple(Level(word=word, value=k) for k, word in reversed([*enumerate(words.severities, 1)]))
+    return LevelFile(id="severities", version=words.version, range=(1, len(levels)), levels=levels)
+
+
+class Listener:
+    """Asks one model closed questions about pictures.
+
+    Args:
+        scorer: Model with its preset.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._backend = scorer.backend
+        self._scorer = scorer
+        self._plain = not scorer.preset.follows
+        self._yes_no = prompts.word_scale("yes_no")
+
+    def presence(
+        self, shown: Sequence[Request], categories: Sequence[str], medium: str
+    ) -> tuple[list[Presence], str | None]:
+        """Ask of each category whether it is there.
+
+        Args:
+            shown: Pictures, each asked about by itself; their prompts are replaced.
+            categories: Of the distortion engine.
+            medium: What the file is called in the questions.
+
+        Returns:
+            One reading per category, averaged over ``shown``, and None; or nothing, and why the model cannot say.
+
+        Raises:
+            ModelError: The model failed.
+        """
+        asked = {category: self._question("yes_no", category, medium) for category in categories}
+        try:
+            self._backend.check_words(asked[categories[0]], self._yes_no.words)
+        except LevelTokenError as error:
+            return [], str(error)
+        readings: dict[str, list[tuple[float, float | None]]] = {category: [] for category in categories}
+        for request in shown:  # one call per picture: what it shows is computed once
+            requests = [replace(request, prompt=prompt) for prompt in asked.values()]
+            answers = answered(self._backend.level_logits(requests, self._yes_no.words))
+            for category, answer in zip(categories, answers, strict=True):
+                readings[category].append(_expected(answer, self._yes_no))
+        return [_presence(category, readings[category]) for category in categories], None
+
+    def how(self, request: Request, categories: Sequence[str], medium: str) -> Mapping[str, Severity | str]:
+        """Ask how strong each category is; the answer, or why there is none.
+
+        Args:
+            request: The picture or clip; its prompt is replaced.
+            categories: Those that may be there, the most probable first. Where the words are no single tokens, each
+                is a text of its own, so only as many are asked about as a composed text names.
+            medium: As for :meth:`presence`.
+
+        Raises:
+            ModelError: The model failed.
+        """
+        scale = severity_scale()
+        asked = {category: self._question("how", category, medium) for category in categories}
+        if not asked:
+            return {}
+        try:
+            for prompt in asked.values():
+                self._backend.check_words(prompt, scale.words)
+        except LevelTokenError as error:
+            first = [*asked.items()][: thresholds.MOST_NAMED]
+            return dict.fromkeys(asked, str(error)) | {c: self._written(request, p, c) for c, p in first}
+        requests = [replace(request, prompt=prompt) for prompt in asked.values()]
+        answers = answered(self._backend.level_logits(requests, scale.words))
+        return {category: _severity(category, a, scale) for category, a in zip(asked, answers, strict=True)}
+
+    def scores(self, requests: Sequence[Request]) -> list[float]:
+        """Return the score 1..5 of each request by the preset's own words and prompt.
+
+        Raises:
+            ModelError: The model failed.
+        """
+        scale, size = self._scorer.scale, self._scorer.default_batch_size
+        found: list[float] = []
+        for start in range(0, len(requests), size):
+            answers = answered(self._backend.level_logits(requests[start : start + size], scale.words))
+            found += [distribution(_logits(a), a.log_z, scale, a.readout).value for a in answers]
+        return found
+
+    def _question(self, name: str, category: str, medium: str) -> Prompt:
+        file = prompts.load(f"ask/{name}" if self._plain else f"ask/{name}_word")
+        words = ", ".join(reversed(severity_scale().words))
+        return prompts.render(file, label=vocabulary().label(category), medium=medium, words=words)
+
+    def _written(self, request: Request, prompt: Prompt, category: str) -> Severity | str:
+        """Let a model whose tokenizer splits the words write one of them: then that one has all the mass."""
+        (text,) = self._backend.generate([replace(request, prompt=prompt)], _WORD_TOKENS)
+        scale = severity_scale()
+        said = re.match(rf"\W*({'|'.join(scale.words)})\b", text, re.IGNORECASE)
+        if said is None:
+            return f"no word for a severity in its answer {text[:40]!r}"
+        words = {word: float(word == said[1].lower()) for word in scale.words}
+        value = scale.values[scale.words.index(said[1].lower())]
+        return Severity(category=category, value=value, std=0.0, words=words, readout="text")
+
+
+def _logits(answer: LevelLogits) -> Any:
+    return np.asarray(answer.logits, dtype=np.float32)
+
+
+def _expected(answer: LevelLogits, scale: LevelFile) -> tuple[float, float | None]:
+    return expectation(_logits(answer), answer.log_z, scale, 1.0)
+
+
+def _presence(category: str, readings: Sequence[tuple[float, float | None]]) -> Presence:
+    values, masses = zip(*readings, strict=True)
+    known = [mass for mass in masses if mass is not None]
+    return Presence(
+        category=category,
+        probability=float(np.mean(values)),
+        coverage=float(np.mean(known)) if len(known) == len(masses) else None,
+        per_frame=tuple(values) if len(values) > 1 else None,
+    )
+
+
+def _severity(category: str, answer: LevelLogits, scale: LevelFile) -> Severity:
+    found = distribution(_logits(answer), answer.log_z, scale, answer.readout)
+    return Severity(category=category, value=found.value, std=found.std, words=found.levels, readout=found.readout)

@@ -1,0 +1,43 @@
+"""Where readings become statements, and where a statement is held to contradict them: every number in one place.
+
+Probabilities are those of "Yes" in a closed set with "No"; severities are on 1 … 5, scores on the ACR scale 1 … 5.
+Between a threshold for stating and the one for contradicting lies what a text may say either way.
+"""
+
+from __future__ import annotations
+
+PRESENT = 0.5
+"""From this probability on a distortion is stated to be there."""
+
+ABSENT_BELOW = 0.35
+"""A text that claims a distortion with a smaller probability contradicts."""
+
+DENIED_ABOVE = 0.65
+"""A text that denies a distortion with a larger probability, or all of them, contradicts."""
+
+SEVERITY_SLACK = 1.5
+"""By how much a claimed severity may differ from the expected one."""
+
+OTHER_WORD_SLACK = 2.0
+"""The same for words of strength that are not the five severities ("mild", "severe"): they are less exact."""
+
+LEVEL_SLACK = 1.0
+"""By how much a claimed level's value may differ from the score."""
+
+LEVEL_IS = 0.5
+"""A text that denies a level contradicts where the score is nearer to its value than this."""
+
+EVEN_MARGIN = 0.05
+"""Two files whose preference is nearer to one half than this are stated to be about equal."""
+
+EQUAL_MARGIN = 0.3
+"""A text that calls two files equal contradicts where the preference is farther from one half than this."""
+
+PLACE_GAP = 0.3
+"""Least gap of the mean scores of the worse and the better tiles or frames: below it, quality is even."""
+
+EVERYWHERE = 0.7
+"""Share of tiles or of the duration from which on a distortion is everywhere (as ViDA-UGC has it)."""
+
+MOST_NAMED = 3
+"""Distortions that a composed text names for one file, the most probable first."""

@@ -1,0 +1,117 @@
+"""``mllmqa ask``: one question about images or videos, one answer that is held against the model's readings."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mllmqa.cli import endpoint
+from mllmqa.errors import UsageError
+
+if TYPE_CHECKING:
+    from mllmqa.asking import Answer
+
+REFUSED = 1
+WHY = {
+    "by-readings": "what was asked is read, not written",
+    "contradicted": "the model's own text contradicts them",
+    "says-nothing": "the model's own text does not say what was asked",
+    "empty": "the model said nothing",
+    "declined": "the endpoint declined to answer",
+    "too-long": "files and question are too long for the model",
+}
+"""Reason of a composed answer → in words."""
+
+
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="About quality; files are A, B, C …")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILES]...", help="Images or videos; - is one on stdin.", show_default=False),
+    ] = None,
+    reference: Annotated[str | None, typer.Option(metavar="FILE", help="The pristine original.")] = None,
+    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
+    max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of the model's text.")] = 256,
+    anchors: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Score each by comparison with these.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout, with all readings.")] = False,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
+    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
+    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
+    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
+    base_url: endpoint.BaseUrl = None,
+    concurrency: endpoint.Concurrency = None,
+    timeout: endpoint.Timeout = None,
+    budget: endpoint.Limit = None,
+    price: endpoint.PriceOption = None,
+    readout: endpoint.Readout = None,
+    cache: endpoint.CacheFolder = None,
+    no_cache: endpoint.NoCache = False,
+) -> None:
+    """Ask about the quality of images or videos: why is A worse than B?
+
+    The model's readings are taken first, and its text is held against them.
+    Where it does not hold, the answer is composed of the readings; stderr says so.
+
+    Exit code: 0 answered, 1 refused, 2 usage, 130 interrupted.
+    """
+    from mllmqa.asking.answer import Options, keys_of, refusal
+    from mllmqa.asking.answer import ask as answered
+    from mllmqa.asking.scope import Refusal, understand
+    from mllmqa.cli.loading import load_model, quantization
+
+    named = [*(files or []), *([reference] if reference is not None else [])]
+    if named.count("-") > 1:
+        raise UsageError("stdin is asked for more than once", expected="- in one place")
+    api = endpoint.endpoint_options(
+        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
+    )
+    early = understand(question, keys_of(len(files or [])))
+    if isinstance(early, Refusal):  # before a model is loaded
+        raise typer.Exit(_show(refusal(question, early), as_json=as_json))
+    scorer = load_model(
+        model, {"base": base}, api, device=device, dtype=dtype, quantize=quantization(quantize, quantize_vision),
+        anchors=anchors,
+    )  # fmt: skip
+    sources = [opened(name) for name in files or []]
+    pristine = None if reference is None else opened(reference)
+    found = answered(scorer, question, sources, reference=pristine, options=Options(max_new_tokens=max_tokens))
+    code = _show(found, as_json=as_json)
+    if api is not None:
+        print(scorer.backend.usage.line(api.price), file=sys.stderr)  # type: ignore[attr-defined]
+    raise typer.Exit(code)
+
+
+def opened(name: str) -> str | bytes:
+    """Return a path, or the bytes of stdin for ``-``: a file is read more than once.
+
+    Raises:
+        UsageError: Stdin is closed.
+    """
+    if name != "-":
+        return name
+    if sys.stdin is None:
+        raise UsageError("stdin is closed")
+    return sys.stdin.buffer.read()
+
+
+def _show(found: Answer, *, as_json: bool) -> int:
+    """Print an answer; return the exit code."""
+    print(found.model_dump_json() if as_json else found.text)
+    for line in [] if as_json else notes_of(found):
+        print(line, file=sys.stderr)
+    return REFUSED if found.source == "refusal" else 0
+
+
+def notes_of(found: Answer) -> list[str]:
+    """Return what people should know of an answer, one thing a line."""
+    sure = [] if found.confidence is None else [f"confidence {found.confidence:.2f}"]
+    if found.source == "evidence":
+        sure.insert(0, f"composed of the model's readings ({WHY.get(found.reason or '', found.reason)})")
+    if found.regenerated:
+        sure.append("asked twice")
+    return [*(["; ".join(sure)] if sure else []), *found.notes]
