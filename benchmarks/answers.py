@@ -27,6 +27,7 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,17 +39,20 @@ import numpy as np
 
 from mllmqa.asking import Answer, ask
 from mllmqa.asking.claims import claims_of, contradictions
+from mllmqa.asking.compose import worst_places
 from mllmqa.cli.loading import load_model
 from mllmqa.data import distortions
 from mllmqa.data.distortions import NAMES, category_of, to_short_side
 from mllmqa.data.streams import stream
+from mllmqa.data.video_distortions.files import read_clip, write_clip
 from mllmqa.scoring import Scorer
 
 WHY, WRONG, WHEN = "Which is better, A or B, and why?", "What is wrong with this image?", "Which part is worst?"
 LEAST_STEPS = 2
 """More than one severity step apart."""
 SHORT_PX = 512
-SPAN_DISTORTIONS = ("blur_gaussian", "noise_gaussian_RGB", "compression_jpeg", "pixelate")
+CLIP_SHORT_PX, CLIP_S = 360, 8.0
+SPAN_DISTORTIONS = ("blur_gaussian", "noise_gaussian_rgb", "compression_jpeg", "pixelate")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -107,16 +111,15 @@ def one_pair(scorer: Scorer, photo: np.ndarray, rng: np.random.Generator, tally:
     right = "B" if worse_first else "A"
     worse = "A" if worse_first else "B"
     tally.count("better side right", better == right)
-    named = any(
-        c.kind == "distortion" and not c.denied and (c.category, c.key) == (category, worse) for c in found.claims
-    )
-    tally.count("names the true distortion", named)
+    claimed = [c for c in found.claims if c.kind == "distortion" and not c.denied and c.key == worse]
+    named = {claim.category for claim in claimed}
+    tally.count("names the true distortion", category in named)
+    tally.count("named distortions are true", category in named, len(named))
     count_contradictions(found, tally)
     tally.count("order changes the verdict", better != {"A": "B", "B": "A"}.get(other or ""))
     tally.count("written by the model", found.source == "model")
-    tally.records.append(
-        {"pair": name, "grades": grades, "better": right, "text": found.text, "source": found.source}
-    )
+    record = {"pair": name, "grades": grades, "better": right, "text": found.text, "source": found.source}
+    tally.records.append({**record, "turned": turned.text, "reason": found.reason, "model_text": found.model_text})
 
 
 def better_side(found: Answer) -> str | None:
@@ -166,51 +169,23 @@ def distorted(photo: np.ndarray, name: str, grade: int, rng: np.random.Generator
 
 def one_clip(scorer: Scorer, path: Path, rng: np.random.Generator, tally: Tally) -> None:
     """Distort one span of a clip, ask which part is worst, and see whether the answer overlaps it."""
-    clip, duration_s = frames_of(path)
+    clip = read_clip(path, short_side=CLIP_SHORT_PX, span_s=(0.0, CLIP_S))
     share = float(rng.uniform(0.2, 0.35))
-    start = float(rng.uniform(0.05, 0.95 - share))
-    span = (start, start + share)
+    start = float(rng.uniform(0.05, 0.95 - share)) * clip.duration_s
+    span = (start, start + share * clip.duration_s)
     name = SPAN_DISTORTIONS[int(rng.integers(len(SPAN_DISTORTIONS)))]
-    out = clip.copy()
-    for k in range(len(clip)):
-        if span[0] <= (k + 0.5) / len(clip) < span[1]:
-            out[k] = distortions.apply(np.ascontiguousarray(clip[k]), name, 4, rng).pixels
-    found = ask(scorer, WHEN, [out])
-    named = worst_of(found)
-    length = named_duration(found)
-    true = (span[0] * length, span[1] * length)
-    tally.count("worst span found", any(a < true[1] and true[0] < b for a, b in named))
-    covered = sum(b - a for a, b in named) / length if length else 0.0
-    tally.records.append(
-        {"clip": path.name, "distortion": name, "true_s": true, "named_s": named, "share": covered,
-         "duration_s": duration_s}
-    )  # fmt: skip
-
-
-def worst_of(found: Answer) -> list[tuple[float, float]]:
-    """Return the spans that an answer calls worst."""
-    from mllmqa.asking.compose import worst_places
-
-    return worst_places(found.evidence.files[0])[1] if found.evidence else []
-
-
-def named_duration(found: Answer) -> float:
-    """Return the duration as the answer knows it: an array of frames has a rate of its own."""
-    return float(found.evidence.files[0].score.media.duration_s or 0) if found.evidence else 0.0
-
-
-def frames_of(path: Path, most: int = 64) -> tuple[np.ndarray, float]:
-    """Return frames (T, H, W, 3) of a clip, evenly spread, short side at most 360, and its duration in seconds."""
-    from mllmqa import media
-    from mllmqa.media.views import resize_short
-
-    opened = media.open_media(path)
-    index = media.video_index(opened)
-    times = media.parse_rule(f"uniform:{most}").times(index)
-    frames = media.decode_frames(opened, times).frames_THWC
-    if min(frames.shape[1:3]) > 360:
-        frames = np.stack([resize_short(frame, 360) for frame in frames])
-    return frames, float(index.duration_s)
+    frames = clip.frames_THWC.copy()
+    for k, time_s in enumerate(clip.timestamps_s):
+        if span[0] <= time_s < span[1]:
+            frames[k] = distortions.apply(frames[k], name, 4, rng).pixels
+    with tempfile.TemporaryDirectory() as folder:
+        made = write_clip(clip.with_frames(frames), Path(folder) / "clip.mp4")
+        found = ask(scorer, WHEN, [made])
+    named = worst_places(found.evidence.files[0])[1] if found.evidence else []
+    tally.count("worst span found", any(a < span[1] and span[0] < b for a, b in named))
+    covered = sum(b - a for a, b in named) / clip.duration_s
+    record = {"clip": path.name, "distortion": name, "true_s": span, "named_s": named, "share": covered}
+    tally.records.append({**record, "duration_s": clip.duration_s, "text": found.text})
 
 
 # ------------------------------------------------------------------ all

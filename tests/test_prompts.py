@@ -13,7 +13,7 @@ from mllmqa.errors import PromptError, UnknownNameError
 GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
 
 
-SAMPLES = {"words": "good, bad", "start": "It is", "number": 1, "total": 2, "time_s": "0.50"}
+SAMPLES = {"words": "good, bad", "start": "It is", "number": 1, "total": 2, "time_s": "0.50", "label": "blur"}
 
 
 def test_every_prompt_renders_to_its_golden_text() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mllmqa.scoring import Scorer
 
 MAX_NEW_TOKENS = 256
-PLACE_DEPTH = Depth(frames="uniform:16", per_frame=True, grid=(4, 4))
+PLACE_DEPTH = Depth(frames="uniform:16", per_frame=True, grid=(4, 4), distortions=False)
 """What is read of a file that is asked for a place or a time."""
 
 

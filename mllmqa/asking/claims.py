@@ -174,7 +174,7 @@ def _against_one(claim: Claim, key: str, evidence: Evidence) -> Iterator[tuple[s
     elif claim.kind == "clean":
         worst = max(file.presence, key=lambda one: evidence.probability(key, one.category) or 0, default=None)
         if worst is None:
-            yield f"{key}: {file.unread.get('presence', 'no distortion was asked about')}", "not read"
+            yield f"{key}: {file.why_unread}", "not read"
         elif (p := evidence.probability(key, worst.category) or 0) > at.DENIED_ABOVE:
             yield f"{words.label(worst.category)} in {key} has probability {p:.2f}", "DENIED_ABOVE"
     elif claim.category is not None:

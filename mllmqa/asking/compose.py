@@ -94,20 +94,26 @@ def places_of(file: FileEvidence, category: str) -> tuple[list[Box], list[Span]]
     """Return the boxes and spans of a distortion; none where it is everywhere, or was not looked for."""
     boxes = places.boxes_of(category, file.tiles) if file.tiles else []
     own = next((one for one in file.presence if one.category == category), None)
-    if own is None or own.per_frame is None or file.score.media.duration_s is None:
+    if own is None or own.per_frame is None:
         return boxes, []
     times = file.score.provenance.timestamps_s
-    return boxes, places.spans_of(own.per_frame, times, file.score.media.duration_s)
+    return boxes, places.spans_of(own.per_frame, times, duration_of(file))
 
 
 def worst_places(file: FileEvidence) -> tuple[list[Box], list[Span]]:
     """Return where and when the quality of a file is lowest; none where it is even, or was not looked for."""
     boxes = places.worst_boxes(file.tiles) if file.tiles else []
-    frames, duration_s = file.score.frames, file.score.media.duration_s
-    if not frames or duration_s is None:
-        return boxes, []
+    frames = file.score.frames or ()
     values, times = [one.value for one in frames], [one.timestamp_s for one in frames]
-    return boxes, places.worst_spans(values, times, duration_s)
+    return boxes, places.worst_spans(values, times, duration_of(file)) if frames else []
+
+
+def duration_of(file: FileEvidence) -> float:
+    """Return the length of a video in seconds; of an array, which does not tell, half a step more than that."""
+    times, told = file.score.provenance.timestamps_s, file.score.media.duration_s
+    if told is not None or not times:
+        return told or 0.0
+    return times[-1] + (times[-1] - times[0]) / max(1, 2 * (len(times) - 1))
 
 
 def places_text(boxes: Sequence[Box], spans: Sequence[Span]) -> str:

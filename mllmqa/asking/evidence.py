@@ -52,11 +52,13 @@ class Depth:
         frames: Frame rule for videos; None: the model's own.
         per_frame: Whether each frame of a video is scored by itself, too.
         grid: Rows and columns of the tile map of an image; None: no tiles.
+        distortions: Whether it is asked what distorts the file.
     """
 
     frames: str | None = None
     per_frame: bool = False
     grid: tuple[int, int] | None = None
+    distortions: bool = True
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,9 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     each = depth.per_frame or plan.video_mode == "per-frame"
     score = scorer.score(source, replace(options, per_frame=each))
     listener, medium = Listener(scorer), asked_medium(ready, plan)
-    presence, why = listener.presence(ready.requests, categories_for(ready, plan), medium)
-    unread = {} if why is None else {"presence": why}
+    presence, unread = listener.presence(
+        ready.requests, categories_for(ready, plan) if depth.distortions else (), medium
+    )
     ranked = sorted(presence, key=lambda one: -one.probability)
     likely = [one.category for one in ranked if one.probability >= thresholds.ABSENT_BELOW]
     worst = _worst_shown(ready, score)

@@ -14,7 +14,7 @@ from mllmqa import prompts
 from mllmqa.asking import thresholds
 from mllmqa.asking.records import Presence, Severity
 from mllmqa.data.tasks.wording import vocabulary
-from mllmqa.errors import LevelTokenError
+from mllmqa.errors import ApiRefusedError, ApiTruncatedError, ApiUnparsedError, LevelTokenError, MllmqaError
 from mllmqa.levels import distribution, expectation
 from mllmqa.prompts import Level, LevelFile, Prompt
 from mllmqa.scoring import answered
@@ -22,6 +22,9 @@ from mllmqa.scoring import answered
 if TYPE_CHECKING:
     from mllmqa.models.base import LevelLogits, Request
     from mllmqa.scoring import Scorer
+
+OTHERWISE = (ApiRefusedError, ApiTruncatedError, ApiUnparsedError)
+"""A remote model answered a closed question with something else: that reading is missing, the others are not."""
 
 _WORD_TOKENS = 8
 """Length of an answer whose first word is a severity."""
@@ -50,7 +53,7 @@ class Listener:
 
     def presence(
         self, shown: Sequence[Request], categories: Sequence[str], medium: str
-    ) -> tuple[list[Presence], str | None]:
+    ) -> tuple[list[Presence], dict[str, str]]:
         """Ask of each category whether it is there.
 
         Args:
@@ -59,23 +62,30 @@ class Listener:
             medium: What the file is called in the questions.
 
         Returns:
-            One reading per category, averaged over ``shown``, and None; or nothing, and why the model cannot say.
+            One reading per category, averaged over ``shown``; and of those that the model cannot answer, or answers
+            otherwise, why (``presence`` for all, where its tokenizer splits the words).
 
         Raises:
             ModelError: The model failed.
         """
         asked = {category: self._question("yes_no", category, medium) for category in categories}
+        if not asked:
+            return [], {}
         try:
             self._backend.check_words(asked[categories[0]], self._yes_no.words)
         except LevelTokenError as error:
-            return [], str(error)
+            return [], {"presence": str(error)}
         readings: dict[str, list[tuple[float, float | None]]] = {category: [] for category in categories}
+        unread: dict[str, str] = {}
         for request in shown:  # one call per picture: what it shows is computed once
             requests = [replace(request, prompt=prompt) for prompt in asked.values()]
-            answers = answered(self._backend.level_logits(requests, self._yes_no.words))
-            for category, answer in zip(categories, answers, strict=True):
-                readings[category].append(_expected(answer, self._yes_no))
-        return [_presence(category, readings[category]) for category in categories], None
+            for category, answer in zip(categories, self._closed(requests, self._yes_no.words), strict=True):
+                if isinstance(answer, str):
+                    unread[f"presence:{category}"] = answer
+                else:
+                    readings[category].append(_expected(answer, self._yes_no))
+        whole = [category for category in categories if f"presence:{category}" not in unread]
+        return [_presence(category, readings[category]) for category in whole], unread
 
     def how(self, request: Request, categories: Sequence[str], medium: str) -> Mapping[str, Severity | str]:
         """Ask how strong each category is; the answer, or why there is none.
@@ -100,8 +110,11 @@ class Listener:
             first = [*asked.items()][: thresholds.MOST_NAMED]
             return dict.fromkeys(asked, str(error)) | {c: self._written(request, p, c) for c, p in first}
         requests = [replace(request, prompt=prompt) for prompt in asked.values()]
-        answers = answered(self._backend.level_logits(requests, scale.words))
-        return {category: _severity(category, a, scale) for category, a in zip(asked, answers, strict=True)}
+        answers = self._closed(requests, scale.words)
+        return {
+            category: a if isinstance(a, str) else _severity(category, a, scale)
+            for category, a in zip(asked, answers, strict=True)
+        }
 
     def scores(self, requests: Sequence[Request]) -> list[float]:
         """Return the score 1..5 of each request by the preset's own words and prompt.
@@ -115,6 +128,12 @@ class Listener:
             answers = answered(self._backend.level_logits(requests[start : start + size], scale.words))
             found += [distribution(_logits(a), a.log_z, scale, a.readout).value for a in answers]
         return found
+
+    def _closed(self, requests: Sequence[Request], words: Sequence[str]) -> list[LevelLogits | str]:
+        """Return one answer per request, or why the model gave none of the words; all other errors are raised."""
+        given = self._backend.level_logits(requests, words)
+        answered([one for one in given if not isinstance(one, OTHERWISE)])
+        return [str(one) if isinstance(one, MllmqaError) else one for one in given]
 
     def _question(self, name: str, category: str, medium: str) -> Prompt:
         file = prompts.load(f"ask/{name}" if self._plain else f"ask/{name}_word")

@@ -120,7 +120,7 @@ def provenance_of(it: Assessment) -> str:
 
 
 def _clean(it: Assessment) -> str:
-    unread = it.evidence.unread.get("presence")
+    unread = it.evidence.why_unread
     return vocabulary().clean if unread is None else f"distortions were not read: {unread}"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllmqa import media
+from mllmqa.asking.compose import duration_of
 from mllmqa.asking.records import Box, FileEvidence, Span, TileMap
 from mllmqa.data.tasks.phrases import GRID
 from mllmqa.media.pixels import Frame
@@ -45,7 +46,7 @@ def picture_of(source: Source, file: FileEvidence, places: tuple[Sequence[Box], 
     shown = [times[k] for k in _spread(len(times), THUMBNAILS)]
     pictures = media.decode_frames(opened, shown).frames_THWC
     values = [frame.value for frame in frames]
-    return timeline(list(pictures), times, values, places[1], file.score.media.duration_s or max(times))
+    return timeline(list(pictures), times, values, places[1], duration_of(file))
 
 
 def heat_map(picture_HWC: Frame, tiles: TileMap, boxes: Sequence[Box] = ()) -> bytes:

@@ -69,7 +69,7 @@ class FileEvidence(Record):
     """Of the categories that are likely to be there."""
     tiles: TileMap | None = None
     unread: dict[str, str] = Field(default_factory=dict)
-    """What could not be read → why: ``presence``, or ``severity:CATEGORY``."""
+    """What could not be read → why: ``presence`` (of all), ``presence:CATEGORY``, ``severity:CATEGORY``."""
 
     @property
     def medium(self) -> str:
@@ -80,6 +80,11 @@ class FileEvidence(Record):
     def level(self) -> str:
         """Level word next to the score."""
         return nearest_level(self.score.value, prompts.level_scale())
+
+    @property
+    def why_unread(self) -> str | None:
+        """Why no distortion was read; None where at least one was."""
+        return None if self.presence else next(iter(self.unread.values()), "no distortion was asked about")
 
     def probability(self, category: str) -> float | None:
         """Return how probable a category is; None where it was not read."""

@@ -146,9 +146,9 @@ class Preset(Record):
     """Between chat template and answer start; None: a space unless the template ends with white space."""
     anchored: AnchoredPreset | None = None
     """For models that score by comparison with anchor images only, and need them."""
-    follows: bool = Field(default=True, exclude=True)
+    follows: bool = True
     """Whether it can use instructions and readings in a question; nano answers only the wordings that it is trained
-    on. No part of what decides a score, so not of its spec."""
+    on. It decides no score."""
     comparison: ComparisonPreset | None = None
     """For models that were trained to say which of two is better; None: their scores are compared."""
     licence: Licence

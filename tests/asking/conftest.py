@@ -33,10 +33,12 @@ class Seen:
 
 @dataclass
 class Eye(Loopback):
-    """Answers closed questions by what it sees, and others with what it is told to say; behind ! it declines."""
+    """Answers closed questions by what it sees, and others with what it is told to say; at ! a filter stops it."""
 
     seen: dict[bytes, Seen] = field(default_factory=dict)
     says: deque[str] = field(default_factory=deque)
+    otherwise: set[str] = field(default_factory=set)
+    """Closed questions with one of these pieces are answered with "Perhaps"."""
 
     @property
     def spoken_to(self) -> list[Received]:
@@ -46,7 +48,7 @@ class Eye(Loopback):
     def _chat(self, request: Received) -> dict[str, Any]:
         if request.body.get("stream"):
             said = self.says.popleft()
-            answer = chat(None, refusal=said[1:]) if said.startswith("!") else chat(said)
+            answer = chat(said.lstrip("!"), "content_filter" if said.startswith("!") else "stop")
             answer["choices"][0]["logprobs"] = {"content": []}
             return answer
         self.tokens = self._closed(request)
@@ -58,6 +60,8 @@ class Eye(Loopback):
         if "is better" in text or "A or B" in text:
             first = _rank(views[-2]) < _rank(views[-1])
             return {" A": 0.9 if first else 0.1, " B": 0.1 if first else 0.9}
+        if any(piece in text for piece in self.otherwise):
+            return {"Perhaps": 1.0}
         named = re.search(r"(?:any|strong is the) (.+?) (?:in|of) this", text)
         if named is None:
             return {f" {views[0].level}": 0.9, " fair": 0.05, " The": 0.05} if views else {" fair": 1.0}

@@ -1,0 +1,197 @@
+"""Readings of files: by an endpoint, by a tiny random model that has the words, by one that has not, by nano."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mllmqa import prompts
+from mllmqa.asking import Depth, ask, gather
+from mllmqa.asking.answer import answer
+from mllmqa.asking.listening import Listener, severity_scale
+from mllmqa.asking.records import Evidence
+from mllmqa.asking.scope import Asked
+from mllmqa.asking.speaking import How, shown_of, speak
+from mllmqa.data.distortions.engine import CATEGORIES
+from mllmqa.data.tasks.wording import vocabulary, wording
+from mllmqa.loading import load
+from mllmqa.models.base import Request
+from mllmqa.scoring import Scorer
+from tests import tiny_models
+from tests.asking.conftest import Eye, Make
+from tests.conftest import photo_pixels
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """A tiny random LLaVA whose tokenizer has Yes, No and the severities as single tokens."""
+    known = tiny_models.COMPARISONS
+    with pytest.MonkeyPatch.context() as patch:
+        more = (" Yes", " No", *(f" {word}" for word in vocabulary().severities))
+        patch.setattr(tiny_models, "COMPARISONS", (*known, *more))
+        folder = tiny_models.build("llava", tmp_path_factory.mktemp("knowing"))
+    return load(str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def splitting(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """The same without those words."""
+    return load(str(tiny_models.build("llava", tmp_path_factory.mktemp("splitting"))), device="cpu")
+
+
+# ------------------------------------------------------------------ words and wordings
+
+
+def test_the_scales() -> None:
+    assert prompts.word_scale("yes_no").words == ("Yes", "No")
+    assert severity_scale().words == ("catastrophic", "serious", "obvious", "moderate", "slight")
+    assert severity_scale().values == (5, 4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(("name", "pool"), [("yes_no", "question_yes_no"), ("how", "question_how")])
+def test_plain_questions_are_wordings_that_nano_is_trained_on(name: str, pool: str) -> None:
+    assert prompts.load(f"ask/{name}").question in wording("open").pools[pool]
+    assert prompts.load(f"ask/{name}_word").question.startswith(prompts.load(f"ask/{name}").question)
+
+
+# ------------------------------------------------------------------ an endpoint
+
+
+def test_an_endpoint_reads_what_it_sees(scorer: Scorer, eye: Eye, make: Make) -> None:
+    found = gather(scorer, [make("a.png", "poor", blur="serious", noise="slight"), make("b.png", seed=1)]).evidence
+    a, b = found.files
+    assert (a.key, b.key, a.level, b.level) == ("A", "B", "poor", "good")
+    assert [one.category for one in a.presence] == list(CATEGORIES)
+    assert found.found("A") == ["blur", "noise"]
+    assert found.found("B") == []
+    assert [(s.category, s.value) for s in a.severities] == [("blur", 4), ("noise", 1)]
+    assert found.pairs[0].first_better == pytest.approx(0.1)
+    assert found.pairs[0].order_gap == pytest.approx(0)
+    assert Evidence.model_validate_json(found.model_dump_json()) == found
+
+
+def test_distortions_are_read_only_where_wanted(scorer: Scorer, eye: Eye, make: Make) -> None:
+    (file,) = gather(scorer, [make("a.png")], depth=Depth(distortions=False)).evidence.files
+    assert (file.presence, file.why_unread) == ((), "no distortion was asked about")
+    assert len(eye.received) == 1
+
+
+def test_only_what_is_likely_is_graded(scorer: Scorer, eye: Eye, make: Make) -> None:
+    gather(scorer, [make("a.png", blur="obvious")])
+    asked = [text for one in eye.received for text in one.texts]
+    assert sum(text.startswith("How strong") for text in asked) == 1
+    assert sum(text.startswith("Is there any") for text in asked) == 12
+
+
+def test_tiles_are_scored_and_searched_for_what_is_there(scorer: Scorer, eye: Eye, make: Make) -> None:
+    one = make("a.png", blur="serious")
+    grid = gather(scorer, [one], depth=Depth(grid=(4, 4))).evidence.files[0].tiles
+    assert grid is not None
+    assert (grid.rows, grid.columns) == (1, 1)  # 96×64 pixels: tiles have at least 64
+    big = photo_pixels(200, 140)
+    grid = gather(scorer, [big], depth=Depth(grid=(4, 4))).evidence.files[0].tiles
+    assert grid is not None
+    assert (grid.rows, grid.columns, len(grid.values), grid.presence) == (2, 3, 6, {})
+
+
+def test_an_answer_in_other_words_costs_its_own_reading_only(scorer: Scorer, eye: Eye, make: Make) -> None:
+    label = vocabulary().label("noise")
+    eye.otherwise.add(f"any {label}")
+    (file,) = gather(scorer, [make("a.png", blur="serious")]).evidence.files
+    assert len(file.presence) == 11
+    assert file.probability("noise") is None
+    assert "the answer is no level word: 'Perhaps'" in file.unread["presence:noise"]
+    eye.otherwise.add("How strong")
+    (file,) = gather(scorer, [make("b.png", seed=1, blur="serious")]).evidence.files
+    assert (file.severities, "severity:blur" in file.unread) == ((), True)
+
+
+# ------------------------------------------------------------------ a model on this machine
+
+
+def test_a_model_with_the_words_is_read_by_logits(knowing: Scorer) -> None:
+    found = gather(knowing, [photo_pixels(64, 48), photo_pixels(64, 48, seed=1)]).evidence
+    for file in found.files:
+        assert len(file.presence) == 12
+        assert all(0 < one.probability < 1 and one.coverage for one in file.presence)
+        assert file.unread == {}
+        graded = [one for one in file.presence if one.probability >= 0.35]
+        assert len(file.severities) == len(graded)
+        assert all(sum(one.words.values()) == pytest.approx(1) for one in file.severities)
+    assert found.pairs[0].method == "scores"
+
+
+def test_each_question_alone_reads_the_same(knowing: Scorer) -> None:
+    blank = prompts.render(prompts.load("score/quality"), medium="image")
+    shown = [Request(blank, (photo_pixels(64, 48),))]
+    together, _ = Listener(knowing).presence(shown, CATEGORIES, "image")
+    for one in together[:3]:
+        (alone,), _ = Listener(knowing).presence(shown, [one.category], "image")
+        assert alone.probability == pytest.approx(one.probability, abs=1e-4)
+
+
+def test_frames_are_averaged_and_kept(knowing: Scorer) -> None:
+    clip = np.stack([photo_pixels(64, 48, seed=k) for k in range(3)])
+    plain = knowing.preset.model_copy(
+        update={"video": knowing.preset.video.model_copy(update={"mode": "per-frame"})}
+    )
+    file = gather(Scorer(knowing.backend, plain), [clip], depth=Depth(frames="uniform:3")).evidence.files[0]
+    assert file.score.frames is not None
+    assert len(file.score.frames) == 3
+    first = file.presence[0]
+    assert first.per_frame is not None
+    assert first.probability == pytest.approx(np.mean(first.per_frame))
+    assert len(file.presence) == 12  # what is in time only cannot be seen in single frames
+
+
+def test_a_model_without_the_words_says_so(splitting: Scorer) -> None:
+    found = ask(splitting, "what is wrong with this image?", [photo_pixels(64, 48)], options=None)
+    assert found.source == "evidence"
+    assert found.evidence is not None
+    (file,) = found.evidence.files
+    assert file.presence == ()
+    assert "'Yes' is" in file.unread["presence"]
+    assert found.text.endswith("distortions that this model cannot be asked about.")
+    assert found.contradictions == () or all(one.threshold == "not read" for one in found.contradictions)
+
+
+def test_a_random_model_answers_by_its_readings(knowing: Scorer) -> None:
+    pictures = [photo_pixels(64, 48), photo_pixels(64, 48, seed=1)]
+    found = ask(knowing, "why is A worse than B?", pictures)
+    assert (found.source, found.model_text is None) == ("evidence", False)
+    assert found.reason in ("says-nothing", "empty", "contradicted")
+    assert " better than " in found.text or "about equal" in found.text
+    turned = ask(knowing, "why is A worse than B?", pictures[::-1])
+    assert found.evidence is not None
+    assert turned.evidence is not None
+    assert turned.evidence.pairs[0].first_better == pytest.approx(1 - found.evidence.pairs[0].first_better)
+
+
+def test_what_is_too_long_loses_turns_then_frames_and_says_so(
+    knowing: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = np.stack([photo_pixels(64, 48, seed=k) for k in range(8)])
+    gathered = gather(knowing, [clip], depth=Depth(frames="uniform:8"))
+    shown = [shown_of(gathered.files[0])]
+    assert len(shown[0].parts) == 8
+    settings = knowing.backend.model.config.get_text_config()  # type: ignore[attr-defined]
+    monkeypatch.setattr(settings, "max_position_embeddings", 120)  # a frame is 9 tokens and 9 letters
+    said = speak(knowing.backend, shown, ["Why?", "So.", "What?"], How(4))
+    assert said.notes == ("earlier questions did not fit into the model", "frames kept: A at 0.0, 2.0, 4.0, 6.0 s")
+    asked = Asked("identify", ("A",))
+    found = answer(knowing, "what is wrong with this video?", asked, gathered)
+    assert (found.source, found.reason) == ("evidence", "too-long")
+
+
+# ------------------------------------------------------------------ nano
+
+
+def test_nano_is_asked_plainly_and_its_answer_is_held_against_its_readings(nano: Scorer, photo: Path) -> None:
+    found = ask(nano, "how good is it?", [photo])
+    assert found.evidence is not None
+    assert found.made is not None
+    assert found.made.prompts[0] == "build"
+    assert [claim.kind for claim in found.claims] == ["level"]
+    assert found.contradictions == ()

@@ -1,0 +1,91 @@
+"""``mllmqa ask`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mllmqa.asking import Answer
+from mllmqa.cli.ask import WHY, notes_of
+from tests.asking.conftest import Eye
+from tests.conftest import Run
+from tests.loopback import without_endpoint
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Eye]:
+    """Sees fair pictures without distortions, and has nothing to say."""
+    without_endpoint(monkeypatch, tmp_path)
+    with Eye() as eye:
+        eye.says.append("Hm.")
+        yield eye
+
+
+def test_help(run: Run) -> None:
+    assert run("ask", "--help").out == (GOLDEN / "help-ask.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("question", "files", "said"),
+    [
+        ("who is this?", 1, "I only judge the technical quality"),
+        ("why is A worse than B?", 1, "only one is given"),
+        ("why is A worse than B?", 0, "There is no image or video to look at"),
+        ("is C sharp?", 2, "There is no C: given are A and B."),
+    ],
+)
+def test_refusals_load_no_model(question: str, files: int, said: str, run: Run, photo: Path) -> None:
+    ran = run("ask", question, *[photo] * files, "--model", "/nowhere")
+    assert (ran.code, ran.err) == (1, "")
+    assert said in ran.out
+
+
+def test_a_refusal_as_json_is_the_record(run: Run, photo: Path) -> None:
+    ran = run("ask", "who is this?", photo, "--json")
+    found = Answer.model_validate_json(ran.out)
+    assert (ran.code, found.source, found.reason) == (1, "refusal", "outside")
+
+
+def test_an_answer_over_an_endpoint(run: Run, server: Eye, photo: Path) -> None:
+    ran = run("ask", "how good is it?", photo, "--model", "api:eye", "--base-url", server.url, "--json")
+    assert ran.code == 0, ran.err
+    found = Answer.model_validate_json(ran.out)
+    assert (found.source, found.reason) == ("evidence", "says-nothing")
+    assert found.text == "The quality of the image is fair (3.0 of 5)."
+    assert json.loads(ran.out)["evidence"]["files"][0]["score"]["provenance"]["model"] == "api:eye"
+    assert "requests" in ran.err
+
+
+def test_people_see_text_and_where_it_comes_from(run: Run, server: Eye, photo: Path) -> None:
+    ran = run(
+        "ask", "how good is it?", "-", "--model", "api:eye", "--base-url", server.url, stdin=photo.read_bytes()
+    )
+    assert ran.out == "The quality of the image is fair (3.0 of 5).\n"
+    first = ran.err.splitlines()[0]
+    assert first.startswith(f"composed of the model's readings ({WHY['says-nothing']}); confidence 0.95")
+
+
+def test_a_broken_file_is_a_refusal(run: Run, server: Eye, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    ran = run("ask", "how good is it?", broken, "--model", "api:eye", "--base-url", server.url)
+    assert ran.code == 1
+    assert f"I cannot look at that: {broken}: is neither an image nor a video" in ran.out
+
+
+def test_usage(run: Run, photo: Path) -> None:
+    ran = run("ask", "which is better?", "-", "-")
+    assert (ran.code, "stdin is asked for more than once" in ran.err) == (2, True)
+    ran = run("ask", "how good is it?", photo, "--base-url", "http://x")
+    assert (ran.code, "options of an endpoint are given" in ran.err) == (2, True)
+
+
+def test_notes_tell_all() -> None:
+    one = Answer(question="q", text="t", source="model", regenerated=True, confidence=0.5, notes=("cut off",))
+    assert notes_of(one) == ["confidence 0.50; asked twice", "cut off"]
+    assert notes_of(Answer(question="q", text="t", source="refusal")) == []
