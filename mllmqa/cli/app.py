@@ -51,6 +51,7 @@ def _register() -> None:
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
     from mllmqa.cli.explain import explain
+    from mllmqa.cli.eval import evaluate
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
     from mllmqa.cli.train import train_stage
@@ -67,6 +68,7 @@ def _register() -> None:
     app.add_typer(data, name="data")
     app.command("build")(build_data)
     app.command("train")(train_stage)
+    app.add_typer(evaluate, name="eval")
 
 
 _register()
@@ -101,7 +103,7 @@ def main() -> None:
 
 def _continues(arguments: list[str]) -> bool:
     """Tell whether this command line writes what --resume goes on with."""
-    if arguments[:1] in (["build"], ["train"]) or arguments[:2] == ["data", "rewrite"]:
+    if arguments[:1] in (["build"], ["train"], ["eval"]) or arguments[:2] == ["data", "rewrite"]:
         return True
     return any(one.split("=")[0] in ("--csv", "--jsonl", "--parquet", "--resume") for one in arguments)
 
