@@ -14,6 +14,8 @@ GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
 
 
 SAMPLES = {"words": "good, bad", "start": "It is", "number": 1, "total": 2, "time_s": "0.50", "label": "blur"}
+SAMPLES |= {"question": "Which?", "options": ["blur", "noise"], "letters": "AB", "ordinal": "First"}  # type: ignore
+SAMPLES |= {"reference": "Blur.", "said": "Noise.", "round": 1}
 
 
 def test_every_prompt_renders_to_its_golden_text() -> None:

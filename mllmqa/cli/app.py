@@ -44,6 +44,7 @@ def _root(
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
     from mllmqa.cli.ask import ask
+    from mllmqa.cli.answers import answers
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
     from mllmqa.cli.chat import chat
@@ -65,6 +66,7 @@ def _register() -> None:
     app.command("convert")(convert_model)
     app.add_typer(anchors, name="anchors")
     app.add_typer(bench, name="bench")
+    app.command("answers")(answers)
     app.add_typer(data, name="data")
     app.command("build")(build_data)
     app.command("train")(train_stage)

@@ -56,6 +56,19 @@ class EncodedImage:
 
 
 @dataclass(frozen=True)
+class ChatMessage:
+    """What one side says in a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: Texts, and None where the next picture of the request stands (of a clip: all its frames).
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
 class Request:
     """One question about one or more pictures.
 
@@ -65,6 +78,8 @@ class Request:
         clip: Given when ``images`` are frames for the model's own video input; None for still images.
         encoded: The same pictures as files, one each, for a remote model (``ModelInfo.remote``); else None.
         labels: Text right in front of each picture (``Image A:``), empty for none; or () where no picture has any.
+        messages: The whole conversation up to the answer, where texts stand between pictures or questions came
+            before; it says what ``prompt.question`` says. None: the question behind the pictures.
     """
 
     prompt: Prompt
@@ -72,6 +87,7 @@ class Request:
     clip: Clip | None = None
     encoded: tuple[EncodedImage, ...] | None = None
     labels: tuple[str, ...] = ()
+    messages: tuple[ChatMessage, ...] | None = None
 
 
 @dataclass(frozen=True)

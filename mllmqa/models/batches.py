@@ -14,7 +14,7 @@ from mllmqa.models.base import ImageHWC, Request
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TEXT = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
+TEXT = frozenset({"input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"})
 _PIXELS = frozenset({"pixel_values", "image_sizes", "image_grid_thw", "batch_num_images"})
 
 
@@ -38,13 +38,13 @@ class Batch:
         keys: list[tuple[str, ...]] = [()]
         if len(requests) > 1:  # one has nobody to share with
             keys = picture_keys(requests)
-        known = requests[0].clip is None and inputs.keys() <= _TEXT | _PIXELS and "pixel_values" in inputs
+        known = requests[0].clip is None and inputs.keys() <= TEXT | _PIXELS and "pixel_values" in inputs
         return cls(inputs, keys, _counts(requests, inputs, processor) if known else None)
 
     def tokens(self) -> list[dict[str, Tensor]]:
         """Return the text inputs of each row without padding: key → (T,)."""
         masks = self.inputs["attention_mask"].bool()
-        text = {key: value for key, value in self.inputs.items() if key in _TEXT}
+        text = {key: value for key, value in self.inputs.items() if key in TEXT}
         return [{key: value[i][mask] for key, value in text.items()} for i, mask in enumerate(masks)]
 
     def pixels(self, slots: Sequence[int]) -> dict[str, Any]:

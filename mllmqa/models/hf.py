@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoadError, UsageError
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models import talking
+from mllmqa.models import turns as said_turns
 from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
+from mllmqa.models.generation import equal_shapes, stacked, until_end
 from mllmqa.models.passes import run
 from mllmqa.models.presets import Preset, lay_out
 from mllmqa.prompts import Prompt
@@ -54,7 +56,12 @@ class HFBackend:
     def text(self, request: Request) -> str:
         """Return the full prompt text up to the end of the answer start, image tags not yet expanded."""
         tags = ["video"] if request.clip else ["image"] * len(request.images)
-        return self._text(tags, request.prompt, request.labels)
+        if request.messages is None:
+            return self._text(tags, request.prompt, request.labels)
+        said = said_turns.turns_of(request.messages, "video" if request.clip else "image")
+        if (n := said_turns.media_in(said)) != len(tags):
+            raise UsageError(f"{n} places for {len(tags)} pictures or clips", where=self.info.model)
+        return said_turns.started(self.processor, self.preset, said, request.prompt.answer, self.info.model)
 
     def _text(self, tags: list[str], prompt: Prompt, labels: Sequence[str] = ()) -> str:
         named = list(zip(labels or [""] * len(tags), tags, strict=True))
@@ -76,15 +83,7 @@ class HFBackend:
         return f"{head}{separator}{prompt.answer}"
 
     def _templated(self, messages: list[dict[str, Any]]) -> str:
-        how = {"add_generation_prompt": True, "tokenize": False, **self.preset.template_arguments}
-        try:
-            return str(self.processor.apply_chat_template(messages, **how))
-        except Exception as error:
-            raise ModelLoadError(
-                f"its chat template fails: {type(error).__name__}: {error}",
-                where=self.info.model,
-                expected="one that takes a user's turn with a picture and a text",
-            ) from error
+        return said_turns.rendered(self.processor, self.preset, messages, generate=True, where=self.info.model)
 
     def _check_labels(self, head: str, labels: Sequence[str]) -> None:
         """Refuse templates that tear pictures and the texts in front of them apart (LLaVA-1.5's does)."""
@@ -236,21 +235,23 @@ class HFBackend:
     def generate(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[str]:
         """Continue each request's answer greedily; returns only the new text.
 
-        One request at a time, so that padding cannot matter.
+        Requests of equal shape run together, without padding, so that a batch changes nothing.
 
         Raises:
             InferenceError: The model failed.
         """
         import torch
 
-        answers = []
-        for request in requests:
-            inputs = self._inputs([request], [self.text(request)])
+        texts = [""] * len(requests)
+        encoded = [self._encode([request], [self.text(request)]) for request in requests]
+        for rows in equal_shapes(encoded):
+            inputs = to_device(stacked([encoded[i] for i in rows]), input_device(self.model), self.model.dtype)
             with torch.inference_mode():
                 output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-            new = output[0, inputs["input_ids"].shape[1] :]
-            answers.append(self.processor.tokenizer.decode(new, skip_special_tokens=True))
-        return answers
+            for i, new in zip(rows, output[:, inputs["input_ids"].shape[1] :], strict=True):
+                kept = until_end(new.tolist(), self.model.generation_config.eos_token_id)
+                texts[i] = self.processor.tokenizer.decode(kept, skip_special_tokens=True)
+        return texts
 
     def talk(
         self,

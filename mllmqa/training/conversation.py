@@ -15,11 +15,12 @@ from typing import Any, Protocol
 
 from mllmqa.data.sample import Message, Sample
 from mllmqa.data.sample_labels import Level
-from mllmqa.errors import DataError, LevelTokenError, ModelLoadError
+from mllmqa.errors import DataError, LevelTokenError
 from mllmqa.levels import Encode, token_ids
-from mllmqa.models.presets import Preset, lay_out
+from mllmqa.models import turns as models_turns
+from mllmqa.models.presets import Preset
+from mllmqa.models.turns import Turn, without_media
 
-Turn = dict[str, Any]
 PROBE = "xyzzy"
 """Stands in an answer's place to find that."""
 
@@ -122,19 +123,15 @@ class Writer:
         if self._media_first:
             everything = [p for turn in turns for p in turn["content"] if p["type"] != "text"]
             for turn in turns:
-                turn["content"] = _without_media(turn["content"]) or [{"type": "text", "text": ""}]
+                turn["content"] = without_media(turn["content"]) or [{"type": "text", "text": ""}]
             turns[roles.index("user")]["content"][:0] = everything
         return turns
 
     def _head(self, turns: Sequence[Turn]) -> str:
         """The text in front of the last answer; a preset's layout has room for one question."""
-        layout = self._preset.layout
-        if layout is None or self._template is not None or [turn["role"] for turn in turns] != ["user"]:
+        if self._template is not None:
             return self._render(turns, generate=True)
-        parts = turns[0]["content"]
-        tags = [self._processor.image_token for part in parts if part["type"] != "text"]
-        question = "".join(part["text"] for part in _without_media(parts))
-        return lay_out(layout, media=self._preset.media_separator.join(tags), question=question, answer="")
+        return models_turns.head(self._processor, self._preset, turns)
 
     def _render(self, turns: Sequence[Turn], *, generate: bool) -> str:
         if self._template is not None:
@@ -142,22 +139,13 @@ class Writer:
             named = getattr(self._processor, "video_token", None) if clip else None
             media = named or self._processor.image_token
             return self._template.render(turns, media=media, add_generation_prompt=generate)
-        how = {"add_generation_prompt": generate, "tokenize": False, **self._preset.template_arguments}
-        try:
-            return str(self._processor.apply_chat_template(list(turns), **how))
-        except Exception as error:
-            raise ModelLoadError(
-                f"its chat template fails: {type(error).__name__}: {error}",
-                expected="one that takes turns of user and assistant",
-                hint="name another with `template`",
-            ) from error
+        return models_turns.rendered(self._processor, self._preset, turns, generate=generate)
 
     def _separator(self, head: str) -> str:
         """What stands between the generation prompt and an answer, as in scoring."""
-        separator = self._preset.answer_separator
-        if separator is None or self._template is not None:
-            separator = "" if head[-1:].isspace() else " "
-        return separator
+        if self._template is not None:
+            return "" if head[-1:].isspace() else " "
+        return models_turns.separator(self._preset, head)
 
     def _turn_end(self) -> str:
         """What a template writes after an answer, else the end token: without one a model never stops."""
@@ -255,16 +243,6 @@ def _parts(message: Message, tags: Mapping[str, Sequence[str]]) -> list[Turn]:
         else:
             made.append({"type": "text", "text": part.text or ""})
     return made
-
-
-def _without_media(parts: Sequence[Turn]) -> list[Turn]:
-    """The texts that stay where all media go in front: not those that name the medium behind them ("Image A:")."""
-    following = [*(part["type"] for part in parts[1:]), "text"]
-    return [
-        part
-        for part, after in zip(parts, following, strict=True)
-        if part["type"] == "text" and (after == "text" or not part["text"].rstrip().endswith(":"))
-    ]
 
 
 def _text_of(turn: Turn) -> str:

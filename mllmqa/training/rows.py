@@ -8,13 +8,13 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from mllmqa.data.sample import Sample, path_of
+from mllmqa.data.sample import Sample
 from mllmqa.data.sample_labels import Level, Mos
 from mllmqa.data.streams import stream
 from mllmqa.errors import DataError, MediaError, MllmqaError, error_line
 from mllmqa.training.conversation import Writer, Written, asked_level
 from mllmqa.training.mixture import Draw, Mixture
-from mllmqa.training.shown import Look, Shown, show
+from mllmqa.training.shown import Look, Shown, show_all, tags_of
 
 LOWEST, HIGHEST = 1.0, 5.0
 """Opinions of all sets are brought to this scale: levels."""
@@ -118,21 +118,15 @@ class Rows(Dataset[list[Row | Lost]]):
 
     def _made(self, sample: Sample, source: str, folder: Path, item: int) -> Row:
         used = [p.media for m in sample.messages for p in m.content if p.media is not None]
-        seen: dict[str, Shown] = {}
-        for key in dict.fromkeys(used):
-            medium = sample.medium(key)
-            path = path_of(medium, folder)
-            if path is None:
-                raise DataError(f"medium {key} has no path", where=f"sample {sample.id}")
-            chance = stream(self._mixture.seed, "view", str(item), sample.id, key)
-            seen[key] = show(medium, path, self._look, chance)
-        tags = {key: ("video",) if one.clip else ("image",) * len(one.images) for key, one in seen.items()}
+        seen = show_all(
+            sample, folder, self._look, lambda key: stream(self._mixture.seed, "view", str(item), sample.id, key)
+        )
         shown = tuple(part for key in used for part in _apart(seen[key]))
         if len({part.clip is None for part in shown}) > 1:
             raise DataError(
                 "shows a picture beside a clip, which cannot be trained on", where=f"sample {sample.id}"
             )
-        written = self._writer.write(sample, tags)
+        written = self._writer.write(sample, tags_of(seen))
         label = asked_level(sample)
         teacher = self._of_teacher(sample, label) if self._teacher is not None else None
         soft = None if label is None else label.probabilities

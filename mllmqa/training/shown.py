@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mllmqa import media
-from mllmqa.data.sample import Medium
-from mllmqa.errors import MediaFormatError, MediaLimitError, UsageError
+from mllmqa.data.sample import Medium, Sample, path_of
+from mllmqa.errors import DataError, MediaFormatError, MediaLimitError, UsageError
 from mllmqa.models.base import Clip, ImageHWC
 from mllmqa.models.presets import Preset
 from mllmqa.prepare import CHUNK_BYTES, MAX_VIEW_BYTES
@@ -111,6 +112,37 @@ def show(medium: Medium, path: Path, look: Look, chance: np.random.Generator) ->
     if look.slices:
         views += media.slice_pictures(opened, index)
     return Shown(tuple(views), Clip(tuple(times), index.duration_s) if look.native else None)
+
+
+def show_all(
+    sample: Sample, folder: Path, look: Look, chance: Callable[[str], np.random.Generator]
+) -> dict[str, Shown]:
+    """Return what is shown of each medium that the messages of a sample show, by its key.
+
+    Args:
+        sample: Paths of its media are relative to ``folder``.
+        folder: Of the sample file.
+        look: How media are looked at.
+        chance: Key of a medium → its stream for random views and frame rules.
+
+    Raises:
+        DataError: A medium has no path.
+        MediaError: One cannot be used.
+    """
+    used = [p.media for m in sample.messages for p in m.content if p.media is not None]
+    seen: dict[str, Shown] = {}
+    for key in dict.fromkeys(used):
+        medium = sample.medium(key)
+        path = path_of(medium, folder)
+        if path is None:
+            raise DataError(f"medium {key} has no path", where=f"sample {sample.id}")
+        seen[key] = show(medium, path, look, chance(key))
+    return seen
+
+
+def tags_of(seen: Mapping[str, Shown]) -> dict[str, tuple[str, ...]]:
+    """Return what stands for each medium in a conversation: ``video``, or ``image`` for each of its pictures."""
+    return {key: ("video",) if one.clip else ("image",) * len(one.images) for key, one in seen.items()}
 
 
 def _frames(

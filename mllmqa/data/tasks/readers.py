@@ -156,6 +156,11 @@ def options(question: str, answer: str) -> tuple[str | None, list[str]]:
     return chosen, list(offered.values())
 
 
+def offered(question: str) -> list[str]:
+    """Return the options of a question, in the order of their letters."""
+    return [text for _, text in _OPTION.findall(question)]
+
+
 def _mcq_category(sample: Sample, question: str, answer: str) -> Iterator[Flaw]:
     there = [vocabulary().label(category) for category in unique(_findings(sample))]
     chosen, others = options(question, answer)

@@ -220,11 +220,15 @@ class ApiBackend:
     def answers(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer]:
         """Like :meth:`generate`, with token counts."""
         answers = []
-        for result in self._each(requests, lambda request: self._chat(request, max_new_tokens)):
+        for result in self.tried(requests, max_new_tokens):
             if isinstance(result, MllmqaError):
                 raise result
             answers.append(result)
         return answers
+
+    def tried(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer | MllmqaError]:
+        """Like :meth:`answers`, but each failure is an entry of its own."""
+        return self._each(requests, lambda request: self._chat(request, max_new_tokens))
 
     def _chat(self, request: Request, max_tokens: int) -> ChatAnswer:
         answer, kept = self._ask(CHAT, lambda p: chat_body(self.model, request, self.dialect, p, max_tokens))

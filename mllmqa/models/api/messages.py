@@ -77,13 +77,11 @@ def level_body(
         picture: What stands for a picture.
         max_tokens: Length of an answer that is read as text.
     """
-    question = request.prompt.question
     if dialect.readout == "decisions":
         return _decision_body(model, request, words, picture)
     if dialect.prefill:
         return _with_limits(_started(model, request, picture), dialect, WORD_TOKENS)
-    text = f"{question}\n{_say(ONE_WORD, words=', '.join(words))}"
-    body = {"model": model, "messages": [_user(request, text, picture)]}
+    body = {"model": model, "messages": _messages(request, f"\n{_say(ONE_WORD, words=', '.join(words))}", picture)}
     return _with_limits(body, dialect, WORD_TOKENS if dialect.readout == "logprobs" else max_tokens)
 
 
@@ -93,8 +91,8 @@ def chat_body(model: str, request: Request, dialect: Dialect, picture: Picture, 
     start = request.prompt.answer
     if start and dialect.prefill:
         return _with_limits(_started(model, request, picture), plain, max_tokens)
-    text = request.prompt.question + (f"\n{_say(BEGIN, start=start)}" if start else "")
-    return _with_limits({"model": model, "messages": [_user(request, text, picture)]}, plain, max_tokens)
+    more = f"\n{_say(BEGIN, start=start)}" if start else ""
+    return _with_limits({"model": model, "messages": _messages(request, more, picture)}, plain, max_tokens)
 
 
 def talk_body(
@@ -135,9 +133,8 @@ def _turn(turn: Turn, picture: Picture) -> dict[str, Any]:
 
 
 def _started(model: str, request: Request, picture: Picture) -> dict[str, Any]:
-    user = _user(request, request.prompt.question, picture)
     answer = {"role": "assistant", "content": request.prompt.answer}
-    body = {"model": model, "messages": [user, answer]}
+    body = {"model": model, "messages": [*_messages(request, "", picture), answer]}
     return body | {"add_generation_prompt": False, "continue_final_message": True}
 
 
@@ -150,13 +147,36 @@ def _with_limits(body: dict[str, Any], dialect: Dialect, max_tokens: int) -> dic
     return body
 
 
-def _user(request: Request, text: str, picture: Picture) -> dict[str, Any]:
+def _messages(request: Request, more: str, picture: Picture) -> list[dict[str, Any]]:
+    """Return the conversation; ``more`` is said behind its last text."""
+    if request.messages is None:
+        text = {"type": "text", "text": request.prompt.question + more}
+        return [{"role": "user", "content": [*_pictures(labelled(request), picture), text]}]
+    shown, made = labelled(request), list[dict[str, Any]]()
+    for message in request.messages:
+        parts: list[dict[str, Any]] = []
+        for part in message.content:
+            if part is None:
+                taken = len(shown) if request.clip is not None else 1
+                parts += _pictures(shown[:taken], picture)
+                shown = shown[taken:]
+            else:
+                parts.append({"type": "text", "text": part})
+        plain = message.role != "user"  # endpoints take parts of a user's message only
+        text_only = "".join(part.get("text", "") for part in parts)
+        made.append({"role": message.role, "content": text_only if plain else parts})
+    if more:
+        made[-1]["content"] = [*made[-1]["content"], {"type": "text", "text": more.lstrip("\n")}]
+    return made
+
+
+def _pictures(shown: list[tuple[str, EncodedImage]], picture: Picture) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    for label, file in labelled(request):
+    for label, file in shown:
         parts += [{"type": "text", "text": label}] if label else []
         # "high" is the most that every endpoint knows; the default of some is "low", one thumbnail.
         parts.append({"type": "image_url", "image_url": {"url": picture(file), "detail": "high"}})
-    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+    return parts
 
 
 def labelled(request: Request) -> list[tuple[str, EncodedImage]]:
