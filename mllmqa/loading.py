@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from mllmqa.errors import UsageError
+from mllmqa.models.fake import NAME, FakeBackend, is_fake
 from mllmqa.models.load import LocalOptions, load_backend
-from mllmqa.models.presets import DEFAULT_MODEL
+from mllmqa.models.presets import DEFAULT_MODEL, presets
 from mllmqa.models.quantize import Quantization
 from mllmqa.models.resolve import ModelSource, resolve
 from mllmqa.scoring import Scorer
@@ -30,7 +31,8 @@ def load(
 
     Args:
         model: Preset name (``mllmqa models``), folder, or hub id; a folder with ``adapter_config.json`` is
-            put on its base; ``api:MODEL`` is a model behind an OpenAI-compatible endpoint.
+            put on its base; ``api:MODEL`` is a model behind an OpenAI-compatible endpoint; ``fake`` and
+            ``fake:noise=0.5,bias=0.3`` a synthetic observer (:mod:`mllmqa.models.fake`).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``balanced`` (layers over all GPUs).
         dtype: ``auto`` (float32 on the CPU, else bfloat16), ``float32``, ``bfloat16``, ``float16``.
         revision: Hub revision.
@@ -49,6 +51,8 @@ def load(
         ModelLoadError: The model's files cannot be loaded.
         ApiError: The endpoint cannot be used (found out with one tiny picture).
     """
+    if is_fake(model):
+        return Scorer(FakeBackend(model), presets()[NAME])
     local = options if isinstance(options, LocalOptions) else None
     source = resolve(model, revision, local.base if local else None)
     if source.remote:

@@ -13,9 +13,19 @@ from mllmqa.errors import PromptError, UnknownNameError
 GOLDEN = Path(__file__).parent / "golden" / "prompts.txt"
 
 
-SAMPLES = {"words": "good, bad", "start": "It is", "number": 1, "total": 2, "time_s": "0.50", "label": "blur"}
-SAMPLES |= {"question": "Which?", "options": ["blur", "noise"], "letters": "AB", "ordinal": "First"}  # type: ignore
-SAMPLES |= {"reference": "Blur.", "said": "Noise.", "round": 1}
+SAMPLES = {
+    "words": "good, bad",
+    "start": "It is",
+    "number": 1,
+    "total": 2,
+    "time_s": "0.50",
+    "label": "blur",
+    **{"question": "Which?", "options": ["blur", "noise"], "letters": "AB", "ordinal": "First"},
+    **{"reference": "Blur.", "said": "Noise.", "round": 1},
+    **{"n": 4, "think": False, "example": "", "subject": "what is seen", "shape": "<number>"},
+    **{"attributes": "ATTRIBUTES", "form": "FORM"},
+}
+"""All texts of the nine modes: tests/golden/nine.txt."""
 
 
 def test_every_prompt_renders_to_its_golden_text() -> None:

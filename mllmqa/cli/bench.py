@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mllmqa.cli.bench_prompts import prompts
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ bench = typer.Typer(
 @bench.callback()
 def _root() -> None:
     pass
+
+
+bench.command("prompts")(prompts)
 
 
 @bench.command("speed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -49,7 +50,7 @@ class EncodedImage:
     mime: str
     original: bool
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """SHA-256 of the bytes."""
         return hashlib.sha256(self.data).hexdigest()
@@ -80,6 +81,7 @@ class Request:
         labels: Text right in front of each picture (``Image A:``), empty for none; or () where no picture has any.
         messages: The whole conversation up to the answer, where texts stand between pictures or questions came
             before; it says what ``prompt.question`` says. None: the question behind the pictures.
+        repeat: Which asking of the same question: 0 for the first; each one is kept by itself.
     """
 
     prompt: Prompt
@@ -88,6 +90,7 @@ class Request:
     encoded: tuple[EncodedImage, ...] | None = None
     labels: tuple[str, ...] = ()
     messages: tuple[ChatMessage, ...] | None = None
+    repeat: int = 0
 
 
 @dataclass(frozen=True)

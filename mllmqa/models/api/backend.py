@@ -56,12 +56,14 @@ class ChatAnswer:
         tokens_in: Tokens of the request, as the endpoint counts them; None where it does not say.
         tokens_out: Tokens of the answer.
         from_cache: Whether it was there already, so that it cost nothing now.
+        truncated: Whether it was cut off by its length.
     """
 
     text: str
     tokens_in: int | None
     tokens_out: int | None
     from_cache: bool
+    truncated: bool = False
 
 
 class ApiBackend:
@@ -190,9 +192,11 @@ class ApiBackend:
             path, lambda p: level_body(self.model, request, words, dialect, p, self.options.max_tokens)
         )[0]
 
-    def _ask(self, path: str, body: Callable[[Picture], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-        """Return the answer to a body, and whether it came from the cache."""
-        key = key_of(self._transport.url, path, body(hashed))
+    def _ask(
+        self, path: str, body: Callable[[Picture], dict[str, Any]], repeat: int = 0
+    ) -> tuple[dict[str, Any], bool]:
+        """Return the answer to a body, and whether it came from the cache; each repeat is kept by itself."""
+        key = key_of(self._transport.url, path, body(hashed) | ({"repeat": repeat} if repeat else {}))
         answer, kept = self._cache.answer(key, self.model, lambda: self._transport.post(path, body(data_url)))
         if kept:
             self._meter.count(from_cache=1)
@@ -220,21 +224,24 @@ class ApiBackend:
     def answers(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer]:
         """Like :meth:`generate`, with token counts."""
         answers = []
-        for result in self.tried(requests, max_new_tokens):
+        for result in self.outcomes(requests, max_new_tokens):
             if isinstance(result, MllmqaError):
                 raise result
             answers.append(result)
         return answers
 
-    def tried(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer | MllmqaError]:
-        """Like :meth:`answers`, but each failure is an entry of its own."""
+    def outcomes(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer | MllmqaError]:
+        """Like :meth:`answers`, with the failure of each request in its place."""
         return self._each(requests, lambda request: self._chat(request, max_new_tokens))
 
     def _chat(self, request: Request, max_tokens: int) -> ChatAnswer:
-        answer, kept = self._ask(CHAT, lambda p: chat_body(self.model, request, self.dialect, p, max_tokens))
+        answer, kept = self._ask(
+            CHAT, lambda p: chat_body(self.model, request, self.dialect, p, max_tokens), request.repeat
+        )
         text = text_of(answer, self.info.model)
         sent, said = tokens_of(answer) or (None, None)
-        return ChatAnswer(text.removeprefix(request.prompt.answer), sent, said, kept)
+        cut = answer["choices"][0].get("finish_reason") == "length"
+        return ChatAnswer(text.removeprefix(request.prompt.answer), sent, said, kept, cut)
 
     def talk(
         self,
