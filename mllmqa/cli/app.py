@@ -43,16 +43,16 @@ def _root(
 
 def _register() -> None:
     from mllmqa.cli.anchors import anchors
-    from mllmqa.cli.ask import ask
     from mllmqa.cli.answers import answers
+    from mllmqa.cli.ask import ask
     from mllmqa.cli.bench import bench
     from mllmqa.cli.build import build_data
     from mllmqa.cli.chat import chat
     from mllmqa.cli.compare import compare
     from mllmqa.cli.convert import convert_model
     from mllmqa.cli.data import data
-    from mllmqa.cli.explain import explain
     from mllmqa.cli.eval import evaluate
+    from mllmqa.cli.explain import explain
     from mllmqa.cli.models import app as models
     from mllmqa.cli.score import score
     from mllmqa.cli.train import train_stage
