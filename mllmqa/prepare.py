@@ -176,7 +176,7 @@ def _spec(preset: Preset, info: ModelInfo, chosen: list[object]) -> str:
         del identity["model"]  # how the user spelled its folder
     decided = {
         "model": identity,
-        "preset": preset.model_dump(exclude={"comparison", "follows"}),  # decide no score
+        "preset": preset.model_dump(exclude={"comparison", "follows", "history"}),  # decide no score
         "levels": prompts.word_scale(preset.words).model_dump(),
         "chosen": [asdict(c) if is_dataclass(c) and not isinstance(c, type) else c for c in chosen],
         "seed": VIEW_SEED,

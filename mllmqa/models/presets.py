@@ -135,7 +135,7 @@ class Preset(Record):
     video: VideoPreset
     layout: str | None = None
     """Whole text of a prompt with {question}, {media} and {answer}, as published; None: the chat template."""
-    history: bool = Field(default=True, exclude=True)
+    history: bool = True
     """Whether it can be given earlier questions and answers; models that were trained on single questions are asked
     each by itself. No part of what decides a score, so not of its spec."""
     media_separator: str = ""
