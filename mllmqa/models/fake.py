@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from mllmqa.data.streams import stream
 from mllmqa.errors import ApiRefusedError, MllmqaError, UsageError
 from mllmqa.models.api.backend import ChatAnswer
-from mllmqa.models.base import ImageHWC, LevelLogits, ModelInfo, Request
+from mllmqa.models.base import ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.prompts import Prompt
 
 NAME = "fake"
@@ -134,6 +134,25 @@ class FakeBackend:
     def outcomes(self, requests: Sequence[Request], max_new_tokens: int = 128) -> list[ChatAnswer]:
         """Like :meth:`generate`, with made-up token counts, and whether an answer was cut off."""
         return [self._answer(request) for request in requests]
+
+    def talk(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int = 256,
+        start: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Spoken:
+        """Answer the last turn, in one piece; see :meth:`mllmqa.models.base.Backend.talk`."""
+        if cancelled is not None and cancelled():
+            return Spoken("", (), "cancelled")
+        pictures = tuple(picture for turn in turns for picture in turn.pictures)
+        question = " ".join(part for part in turns[-1].content if isinstance(part, str))
+        said = self._answer(Request(Prompt("talk", "", question, start), pictures))
+        if on_text is not None:
+            on_text(said.text)
+        return Spoken(said.text, None, "length" if said.truncated else "stop")
 
     def _answer(self, request: Request) -> ChatAnswer:
         chance, o = self._chance(request), self.observer

@@ -13,7 +13,7 @@ from mllmqa.evaluation.prompting import answers
 from mllmqa.evaluation.prompting.answers import Answer, Failure, Shape
 from mllmqa.levels import distribution
 from mllmqa.loading import load
-from mllmqa.models.base import LevelLogits, Request
+from mllmqa.models.base import LevelLogits, Request, Turn
 from mllmqa.models.fake import FakeBackend, Observer, digest, is_fake
 from mllmqa.prompts import Prompt, level_scale, word_scale
 from tests.conftest import photo_pixels
@@ -132,3 +132,13 @@ def test_it_scores_as_a_model_of_that_name() -> None:
 def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):
         Observer.parse(name)
+
+
+def test_it_talks_in_one_piece_and_can_be_stopped() -> None:
+    heard: list[str] = []
+    turn = Turn("user", (photo_pixels(16, 16), "How is it?"))
+    said = FakeBackend("fake").talk([turn], on_text=heard.append)
+    assert heard == [said.text]
+    assert (said.text, said.finished) == ("The quality of the image is fair.", "stop")
+    assert FakeBackend("fake").talk([turn], cancelled=lambda: True).finished == "cancelled"
+    assert FakeBackend("fake:cut=1").talk([turn]).finished == "length"

@@ -167,8 +167,8 @@ def written(backend: Backend, requests: Sequence[Request], max_tokens: int) -> l
     Raises:
         ApiAuthError: An endpoint refuses the key, and nothing was answered.
     """
-    if tried := getattr(backend, "tried", None):  # an endpoint tells each failure by itself
-        found = [one if isinstance(one, MllmqaError) else one.text for one in tried(requests, max_tokens)]
+    if outcomes := getattr(backend, "outcomes", None):  # an endpoint tells each failure by itself
+        found = [one if isinstance(one, MllmqaError) else one.text for one in outcomes(requests, max_tokens)]
         if found and all(isinstance(one, ApiAuthError) for one in found):
             raise found[0]
         return found
