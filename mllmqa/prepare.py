@@ -156,8 +156,6 @@ def make_plan(preset: Preset, info: ModelInfo, native_video: bool, options: Scor
     named = options.view  # "" is a mistake, e.g. an unset variable of a shell, and not the default
     view = media.parse_view(preset.view if named is None else named)
     video_view = media.parse_view((preset.video.view or preset.view) if named is None else named)
-    if preset.views is not None and view.name not in preset.views:
-        raise UsageError(f"{info.model} cannot take the view {view.name}", expected=" | ".join(preset.views))
     chosen = [mode, rule.name, options.per_frame, options.decoder, view, video_view, image_prompt, video_prompt]
     spec = _spec(preset, info, chosen)
     return Plan(

@@ -167,11 +167,6 @@ def test_a_surprise_costs_one_input_only() -> None:
     assert "ZeroDivisionError: surprise" in str(found.error)
 
 
-def test_a_model_may_take_some_views_only() -> None:
-    with pytest.raises(UsageError, match="square-tiles:512"):
-        make_plan(presets()["nano"], INFO, False, ScoreOptions(view="native"))
-
-
 @pytest.mark.parametrize(
     "change",
     [

@@ -130,8 +130,6 @@ class Preset(Record):
     """Whether the words are tokens by themselves, without a space, put behind an answer start that ends in one."""
     view: str
     """View (:mod:`mllmqa.media.views`); {side} is the side of the model's input in pixels."""
-    views: tuple[str, ...] | None = None
-    """The only views that it can take; None: any."""
     video: VideoPreset
     layout: str | None = None
     """Whole text of a prompt with {question}, {media} and {answer}, as published; None: the chat template."""

@@ -45,18 +45,13 @@ class Look:
 
         Raises:
             UnknownNameError: Unknown view or frame rule.
-            UsageError: The preset wants a video input that the model does not have, or cannot take the view.
+            UsageError: The preset wants a video input that the model does not have.
         """
         if preset.video.mode == "native" and not native_video:
             raise UsageError("the preset wants the model's own video input, but it has none", where=preset.name)
         native = native_video and preset.video.mode in ("native", "auto")
         of_pictures = media.parse_view(view or preset.view)
         of_frames = media.parse_view(view or preset.video.view or preset.view)
-        for one in (of_pictures, of_frames):
-            if preset.views is not None and one.name not in preset.views:
-                raise UsageError(
-                    f"{preset.name} cannot take the view {one.name}", expected=" | ".join(preset.views)
-                )
         rule = media.parse_rule(frames or preset.video.frames)
         slices = preset.video.slices and not native
         return cls(of_pictures, of_frames, rule, native, slices)

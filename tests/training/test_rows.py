@@ -73,8 +73,6 @@ def test_what_a_preset_cannot_do_is_refused() -> None:
     native_only = preset_named("one-align")
     with pytest.raises(UsageError, match="wants the model's own video input"):
         Look.of(native_only, False)
-    with pytest.raises(UsageError, match="cannot take the view resize:32"):
-        Look.of(preset_named("nano"), False, view="resize:32")
     with pytest.raises(UnknownNameError, match="no view is called"):
         look(view="round:3")
     assert not Look.of(preset_named("nano"), True).native  # scored frame by frame

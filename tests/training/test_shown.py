@@ -84,6 +84,22 @@ def test_too_much_of_a_clip_is_refused(clip: Path, monkeypatch: pytest.MonkeyPat
         show(video(), clip, look(frames="uniform:4"), chance())
 
 
+def test_slices_stand_behind_frames_that_are_shown_in_one_prompt(clip: Path) -> None:
+    preset = preset_named("nano")
+    wished = Look.of(preset, False, frames="uniform:3")
+    assert wished.slices
+    assert not Look.of(preset_named("generic"), False).slices
+    found = show(video(), clip, wished, chance())
+    assert found.clip is None
+    assert [image.shape[:2] for image in found.images[:3]] == 3 * [(64, 96)]
+    index = media.video_index(media.open_media(clip))
+    (slices,) = media.slice_pictures(media.open_media(clip), index)
+    assert np.array_equal(found.images[3], slices)
+    assert len(found.images) == 4
+    part = show(video(span_s=(0.0, 1.0)), clip, wished, chance())
+    assert len(part.images[3]) < len(slices)
+
+
 def test_views_that_cut_are_for_pictures(clip: Path) -> None:
     cutting = look(True, view="tiles:1x2", frames="uniform:2")
     with pytest.raises(UsageError, match=r"view tiles:1x2 cuts frames into parts.*choose another with `view`"):
