@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader
 from mllmqa import prompts
 from mllmqa.data import distortions, duplicates, registry
 from mllmqa.data.sample import parse_sample
+from mllmqa.errors import TrainingError
 from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
@@ -149,12 +150,26 @@ def assemble(samples: list[Path], config: Config, out: Path) -> None:
     state = load_state(out / f"{config['tower_stages'][-1]}.pt")["model"]
     encoder = build_tower(config)
     encoder.load_state_dict(state)
+    torch.manual_seed(config["seed"])
+    tower = with_categories(encoder)
     language = config["language"]
     tokenizer = build.build_tokenizer(texts_of(samples), language["words"], language["vocabulary"])
     torch.manual_seed(config["seed"])
-    model = build.build_model(encoder.tower.eval(), tokenizer, language["decoder"])
-    build.save(model, build.build_processor(tokenizer, encoder.tower.config), out / "base")
+    model = build.build_model(tower.eval(), tokenizer, language["decoder"])
+    build.save(model, build.build_processor(tokenizer, tower.config), out / "base")
     log.info("assembled: %s, %d parameters", out / "base", sum(p.numel() for p in model.parameters()))
+
+
+def with_categories(encoder: TowerWithHeads) -> NanoVisionModel:
+    """The tower with a token for each category, which its own heads fill."""
+    config = NanoVisionConfig(**{**encoder.tower.config.to_dict(), "category_tokens": len(distortions.CATEGORIES)})
+    tower = NanoVisionModel(config)
+    absent, unknown = tower.load_state_dict(encoder.tower.state_dict(), strict=False)
+    if unknown or any(not name.startswith("categories.") for name in absent):
+        raise TrainingError(f"the tower does not fit: {[*absent, *unknown]}")
+    tower.categories.presence.load_state_dict(encoder.presence.state_dict())
+    tower.categories.severity.load_state_dict(encoder.severity.state_dict())
+    return tower
 
 
 def texts_of(files: list[Path]) -> Iterator[str]:

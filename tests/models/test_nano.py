@@ -422,3 +422,26 @@ def test_saving_halves_the_weights_and_leaves_the_model_as_it_was(tmp_path: Path
     assert settings_of["image_seq_length"] == 4**2 + 2
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
     assert resolve(str(tmp_path)).preset.name == "nano"
+
+
+def test_category_tokens_tell_presence_and_severity_and_change_nothing_else() -> None:
+    torch.manual_seed(0)
+    shape = {"hidden_size": 8, "stage_channels": [8] * 4, "stage_depths": [0, 1, 1, 1], "learned_channels": 4}
+    plain = NanoVisionModel(NanoVisionConfig(**shape)).eval()
+    tower = NanoVisionModel(NanoVisionConfig(**shape, category_tokens=3)).eval()
+    tower.load_state_dict(plain.state_dict(), strict=False)
+    pixels = torch.rand(2, 3, 40, 48) * 2 - 1
+    with torch.no_grad():
+        before, after = plain(pixels), tower(pixels)
+        n = before.last_hidden_state.shape[1]
+        assert after.last_hidden_state.shape == (2, n + 3, 8)
+        assert torch.allclose(after.last_hidden_state[:, :n], before.last_hidden_state, atol=1e-5)
+        assert torch.allclose(after.pooler_output, before.pooler_output, atol=1e-5)
+        for bias, presence, severity in ((-40.0, 0.0, 2.0), (40.0, 1.0, 0.0), (40.0, 1.0, 5.0)):
+            for head, value in ((tower.categories.presence, bias), (tower.categories.severity, severity)):
+                head.weight.zero_()
+                head.bias.fill_(value)
+            name, present, grade = tower.categories.codes
+            wanted = name + presence * present + presence * severity / 5 * grade
+            assert torch.allclose(tower(pixels).last_hidden_state[:, n:], wanted.expand(2, -1, -1), atol=1e-5)
+    assert float(tower.categories.codes.detach().std()) > 0.5  # drawn, not left at zero

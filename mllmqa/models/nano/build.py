@@ -101,7 +101,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast, vision: NanoVisionConfig
         tokenizer=tokenizer,
         patch_size=MAX_SIDE_PX + 1,
         vision_feature_select_strategy="full",
-        num_additional_image_tokens=vision.patch_grid**2 + vision.global_tokens,
+        num_additional_image_tokens=vision.patch_grid**2 + vision.global_tokens + vision.category_tokens,
         chat_template=CHAT_TEMPLATE,
     )
 
@@ -129,7 +129,7 @@ def build_model(
         vision_config=tower.config,
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        image_seq_length=tower.config.patch_grid**2 + tower.config.global_tokens,
+        image_seq_length=tower.config.patch_grid**2 + tower.config.global_tokens + tower.config.category_tokens,
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
         tie_word_embeddings=True,

@@ -23,6 +23,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         learned_channels: channels of the learned 8×8/4 convolution beside the fixed DCT.
         chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
         global_tokens: tokens made from the pooled statistics of the whole tile.
+        category_tokens: C; one token for each category of distortion, made from what two heads find of it; 0: none.
         patch_grid: g; the map is average-pooled to g × g local tokens.
         bfloat16_on_cpu: compute the convolutions in bfloat16 where a CPU multiplies it itself (the weights stay in
             float32): nearly twice as fast.
@@ -40,6 +41,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         learned_channels: int = 32,
         chroma_coefficients: int = 16,
         global_tokens: int = 2,
+        category_tokens: int = 0,
         patch_grid: int = 4,
         bfloat16_on_cpu: bool = True,
         image_size: int = 512,
@@ -53,6 +55,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         self.learned_channels = learned_channels
         self.chroma_coefficients = chroma_coefficients
         self.global_tokens = global_tokens
+        self.category_tokens = category_tokens
         self.patch_grid = patch_grid
         self.bfloat16_on_cpu = bfloat16_on_cpu
         self.image_size = image_size

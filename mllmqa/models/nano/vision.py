@@ -124,8 +124,31 @@ def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
     return rows
 
 
+class CategoryTokens(nn.Module):
+    """What two heads find of each category of distortion, one token each: a decoder only has to look it up.
+
+    A token is e_c + p_c·u_c + p_c·s_c/5·v_c with the presence p_c (0..1) and the severity s_c (0..5); e, u and v are
+    codes drawn once. The heads are those that the tower was trained with.
+    """
+
+    def __init__(self, pooled: int, categories: int, width: int) -> None:
+        super().__init__()
+        self.presence = nn.Linear(pooled, categories)
+        self.severity = nn.Linear(pooled, categories)
+        self.codes = nn.Parameter(torch.empty(3, categories, width))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, pooled) → (B, categories, width)."""
+        there = self.presence(pooled).sigmoid()
+        strong = there * self.severity(pooled).clamp(0, 5) / 5
+        name, present, grade = self.codes
+        return name + there[..., None] * present + strong[..., None] * grade
+
+
 class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
-    """The tower: pixel_values (B, 3, H, W) float in -1..1 → (B, global_tokens + patch_grid², hidden_size).
+    """The tower: pixel_values (B, 3, H, W) float in -1..1 → (B, N, hidden_size).
+
+    N = global_tokens + patch_grid² + category_tokens.
 
     Pictures of any size give equally many tokens. Where sizes differ in a batch, each picture lies in the upper
     left corner and NaN fills the rest, which is never looked at: tokens do not depend on the neighbours.
@@ -155,6 +178,9 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.global_hidden = nn.Linear(pooled, config.global_tokens * config.hidden_size)
         self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
+        if config.category_tokens:
+            width = config.global_tokens * config.hidden_size
+            self.categories = CategoryTokens(width, config.category_tokens, config.hidden_size)
         self.post_init()
 
     @torch.no_grad()
@@ -172,6 +198,8 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             init.zeros_(module.running_mean)
             init.ones_(module.running_var)
             init.zeros_(module.num_batches_tracked)
+        if isinstance(module, CategoryTokens):
+            init.normal_(module.codes, std=1.0)
         if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
             init.copy_(module.ycbcr, luma_chroma_matrix())
             init.copy_(module.dct, dct_filters())
@@ -233,4 +261,6 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         grid = self.config.patch_grid
         local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
         tokens: Tensor = self.norm(torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1))
-        return tokens
+        if not self.config.category_tokens:
+            return tokens
+        return torch.cat([tokens, self.categories(tokens[:, : self.config.global_tokens].flatten(1))], dim=1)
