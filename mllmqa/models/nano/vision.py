@@ -127,8 +127,8 @@ def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
 class CategoryTokens(nn.Module):
     """What two heads find of each category of distortion, one token each: a decoder only has to look it up.
 
-    A token is e_c + p_c·u_c + p_c·s_c/5·v_c with the presence p_c (0..1) and the severity s_c (0..5); e, u and v are
-    codes drawn once. The heads are those that the tower was trained with.
+    A token is e_c + p_c·u_c + p_c·s_c/5·v_c with the presence p_c (0..1) and the severity s_c (0..5); e, u and v
+    are codes drawn once. The heads are those that the tower was trained with.
     """
 
     def __init__(self, pooled: int, categories: int, width: int) -> None:
