@@ -125,7 +125,7 @@ def test_a_model_that_answers_something_else_is_not_read(knowing: Scorer) -> Non
     assert (file.presence, file.severities) == ((), ())
     assert len(file.unread) == 12
     assert all("of its probability" in why for why in file.unread.values())
-    assert found.text.endswith("nothing that can be named: this model cannot be asked about distortions.")
+    assert found.text.endswith("what was not read: this model cannot be asked about distortions.")
 
 
 @pytest.mark.usefixtures("any_coverage")
@@ -173,7 +173,7 @@ def test_a_model_without_the_words_says_so(splitting: Scorer) -> None:
     (file,) = found.evidence.files
     assert file.presence == ()
     assert "'Yes' is" in file.unread["presence"]
-    assert found.text.endswith("nothing that can be named: this model cannot be asked about distortions.")
+    assert found.text.endswith("what was not read: this model cannot be asked about distortions.")
     assert found.contradictions == () or all(one.threshold == "not read" for one in found.contradictions)
 
 
