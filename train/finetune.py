@@ -23,7 +23,7 @@ from mllmqa.training.agent import follow_agent
 from mllmqa.training.trainer import StageTrainer, arguments_of, latest_checkpoint  # before transformers
 
 from transformers import set_seed  # isort: skip
-from mllmqa.training import adapt, assemble, card, opening, templates  # isort: skip
+from mllmqa.training import adapt, assemble, card, memory, opening, templates  # isort: skip
 
 
 def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int) -> None:
@@ -40,6 +40,10 @@ def train(stage_file: Path, out: Path, *, resume: bool, cpu: bool, workers: int)
     # 2. The model: loaded, frozen, adapters and gradients put where the stage wants them.
     opened = opening.open_model(stage, device=str(arguments.device))
     model = adapt.prepare(opened.model, stage)
+    if stage.remember_vision:
+        memory.remember(model, out / "vision")
+    if cpu and stage.precision == "bf16":
+        adapt.attend_eagerly(model)
 
     # 3. Data and losses.
     template = templates.load_template(stage.template) if stage.template else None

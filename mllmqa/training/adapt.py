@@ -55,6 +55,12 @@ def prepare(model: Any, stage: Stage) -> Any:
     return model
 
 
+def attend_eagerly(model: Any) -> None:
+    """Let attention be plain matrix products: on CPUs the fused one is slower backwards in bfloat16 (docs/log.md)."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    base.set_attn_implementation("eager")
+
+
 def parameter_groups(model: nn.Module, stage: Stage) -> list[dict[str, Any]]:
     """Return the groups for the optimiser: one per part, or the adapters, with and without weight decay.
 

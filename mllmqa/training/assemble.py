@@ -75,7 +75,7 @@ def assemble(
     scale = word_scale(preset.words)
     writer = Writer(processor, preset, template, stage.media_first, scale.words)
     look = Look.of(preset, takes_clips(model, processor), view=stage.view, frames=stage.frames)
-    mixture = Mixture(sets, stage.seed, pairs=stage.pairs)
+    mixture = mixture_of(stage, sets)
     teacher = read_teacher(Path(stage.teacher), scale.words) if stage.teacher else None
     rows = Rows(mixture, writer, look, items_of(stage, mixture.epoch_length, processes), teacher)
     level_ids = find_level_ids([*sets, *held], writer)
@@ -90,6 +90,11 @@ def assemble(
     objective = Objective(stage.losses, level_ids, scale.values, drawn=stage.pairs)
     evaluate = {one.name: Rows(Mixture([one], stage.seed), writer, look, len(one)) for one in held}
     return Parts(stage, rows, collator, objective, evaluate, sources)
+
+
+def mixture_of(stage: Stage, sets: Sequence[SampleSet]) -> Mixture:
+    """Return the order in which a stage shows its sets."""
+    return Mixture(sets, stage.seed, pairs=stage.pairs, block=stage.batch if stage.sets_apart else 1)
 
 
 def items_of(stage: Stage, epoch: int, processes: int) -> int:

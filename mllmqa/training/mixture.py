@@ -128,14 +128,15 @@ class Mixture:
         sets: The sets.
         seed: Root seed.
         pairs: Whether each item brings another sample of the same source.
+        block: So many items in a row are of one set; the share of each is rounded to whole blocks.
 
     Raises:
         DataError: With ``pairs``, a source has only one sample.
     """
 
-    def __init__(self, sets: Sequence[SampleSet], seed: int, *, pairs: bool = False) -> None:
-        self.sets, self.seed, self.pairs = tuple(sets), seed, pairs
-        self._shares = [max(1, round(one.mix.weight * len(one))) for one in self.sets]
+    def __init__(self, sets: Sequence[SampleSet], seed: int, *, pairs: bool = False, block: int = 1) -> None:
+        self.sets, self.seed, self.pairs, self._block = tuple(sets), seed, pairs, block
+        self._shares = [max(1, round(one.mix.weight * len(one) / block)) * block for one in self.sets]
         self._orders: dict[tuple[int, int], Index] = {}
         self._kept = 2 + sum(2 + int(one.mix.weight) for one in self.sets)  # what two epochs in a row need
         self._members: dict[str, list[Draw]] = defaultdict(list)
@@ -177,6 +178,8 @@ class Mixture:
             if len(self._orders) >= self._kept:
                 self._orders.pop(next(iter(self._orders)))
             words = ("epoch", str(turn)) if of < 0 else ("pass", str(of), str(turn))
+            block = self._block if of < 0 else 1
             size = self.epoch_length if of < 0 else len(self.sets[of])
-            self._orders[of, turn] = stream(self.seed, *words).permutation(size)
+            starts = stream(self.seed, *words).permutation(size // block) * block
+            self._orders[of, turn] = np.add.outer(starts, np.arange(block)).reshape(-1)
         return self._orders[of, turn]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mllmqa.errors import DataError
-from mllmqa.training.assemble import assemble, items_of
+from mllmqa.training.assemble import assemble, items_of, mixture_of
 from mllmqa.training.estimate import Load
-from mllmqa.training.mixture import Mixture, SampleSet
+from mllmqa.training.mixture import SampleSet
 from mllmqa.training.outline import Outline
 from mllmqa.training.stage import Mix, Stage
 from mllmqa.training.templates import load_template
@@ -99,7 +99,7 @@ def steps(stage: Stage, processes: int = 1) -> Steps:
     if not stage.data:
         raise DataError("the stage names no data", where=stage.name, hint="give data=FILE")
     sets = [SampleSet(mix) for mix in stage.data]
-    epoch = Mixture(sets, stage.seed, pairs=stage.pairs).epoch_length
+    epoch = mixture_of(stage, sets).epoch_length
     items = items_of(stage, epoch, processes)
     per_step = stage.batch * stage.accumulate * processes
     held = [_described(mix) for mix in stage.evaluate]

@@ -231,6 +231,11 @@ class Stage(Record):
     pairs: bool = False
     """Whether each drawn sample brings another one of its source into the batch (DeQA-Score). Samples that show two
     media themselves, as those of Compare2Score, need none."""
+    sets_apart: bool = False
+    """Whether each batch of a process shows one set of :attr:`data` only: short rows are not padded to the length of
+    clips, and correlations have more opinions of one source to go by. Shares are rounded to whole batches."""
+    remember_vision: bool = False
+    """Keep what the frozen vision tower says of a picture in ``OUT/vision``, and look it up when it comes again."""
     optimizer: Optimizer
     epochs: Positive = 1.0
     batch: Count
@@ -278,6 +283,8 @@ class Stage(Record):
             raise ValueError("the language model is quantised and cannot be in `train`; its adapters are `lora`")
         if self.lora and "language" in self.train:
             raise ValueError("the language model is trained in full under `train`, and by `lora`: one of them")
+        if self.remember_vision and "vision" in self.train:
+            raise ValueError("`remember_vision` needs a frozen tower, and `vision` is in `train`")
         if self.compare_on is not None and self.evaluate_every is None:
             raise ValueError("`compare_on` needs `evaluate_every`")
         return self

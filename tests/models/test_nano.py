@@ -437,11 +437,16 @@ def test_category_tokens_tell_presence_and_severity_and_change_nothing_else() ->
         assert after.last_hidden_state.shape == (2, n + 3, 8)
         assert torch.allclose(after.last_hidden_state[:, :n], before.last_hidden_state, atol=1e-5)
         assert torch.allclose(after.pooler_output, before.pooler_output, atol=1e-5)
-        for bias, presence, severity in ((-40.0, 0.0, 2.0), (40.0, 1.0, 0.0), (40.0, 1.0, 5.0)):
-            for head, value in ((tower.categories.presence, bias), (tower.categories.severity, severity)):
+        of = tower.categories
+        for bias, severity, wanted in (
+            (-40.0, 2.0, of.names),
+            (40.0, 0.3, of.names + of.present + of.grades[0]),  # there is no severity below slight
+            (40.0, 3.0, of.names + of.present + of.grades[2]),
+            (40.0, 3.25, of.names + of.present + 0.75 * of.grades[2] + 0.25 * of.grades[3]),
+            (0.0, 7.0, of.names + 0.5 * (of.present + of.grades[4])),
+        ):
+            for head, value in ((of.presence, bias), (of.severity, severity)):
                 head.weight.zero_()
                 head.bias.fill_(value)
-            name, present, grade = tower.categories.codes
-            wanted = name + presence * present + presence * severity / 5 * grade
             assert torch.allclose(tower(pixels).last_hidden_state[:, n:], wanted.expand(2, -1, -1), atol=1e-5)
-    assert float(tower.categories.codes.detach().std()) > 0.5  # drawn, not left at zero
+    assert min(float(codes.detach().std()) for codes in (of.names, of.present, of.grades)) > 0.5  # drawn, not zero

@@ -72,6 +72,20 @@ def test_every_sample_once_per_epoch_in_another_order(files: dict[str, Path]) ->
     assert first != second
 
 
+def test_blocks_show_one_set_each_and_lose_no_sample(files: dict[str, Path]) -> None:
+    mixture = Mixture(sets(files, a=1, b=2), seed=3, block=4)
+    assert mixture.epoch_length == 4 + 16  # shares in whole blocks
+    first, second = epoch(mixture, 0), epoch(mixture, 1)
+    blocks = [[draw.of for draw in one[i : i + 4]] for one in (first, second) for i in range(0, 20, 4)]
+    assert {tuple(block) for block in blocks} == {(0,) * 4, (1,) * 4}
+    assert [block[0] for block in blocks[:5]] != [block[0] for block in blocks[5:]]  # sets take turns at random
+    assert Counter(d for d in first if d.of == 1) == {Draw(1, i): 2 for i in range(8)}
+    rotated = [d.number for one in (first, second) for d in one if d.of == 0]
+    assert len(rotated) == 8
+    assert set(rotated) == set(range(5))  # those beyond a whole block come in the next epoch
+    assert [mixture.draws(i)[0] for i in range(20)] == first
+
+
 def test_weights_repeat_and_halve(files: dict[str, Path]) -> None:
     mixture = Mixture(sets(files, a=2, b=0.5), seed=0)
     assert mixture.epoch_length == 10 + 4

@@ -29,6 +29,7 @@ from mllmqa.models.nano.processing import HALF_RANGE  # noqa: E402
 
 BLOCK = 8
 STRIDE = 4
+SEVERITIES = 5
 
 
 def dct_filters() -> Tensor:
@@ -127,22 +128,26 @@ def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
 class CategoryTokens(nn.Module):
     """What two heads find of each category of distortion, one token each: a decoder only has to look it up.
 
-    A token is e_c + p_c·u_c + p_c·s_c/5·v_c with the presence p_c (0..1) and the severity s_c (0..5); e, u and v
-    are codes drawn once. The heads are those that the tower was trained with.
+    A token is n_c + p_c·(u + Σ_k h_k(s_c)·g_k) with the presence p_c (0..1), the severity s_c (0..5) and the hats
+    h_k(s) = max(0, 1 − |s − k|), k = 1..5. The codes n, u and g are drawn once; u and g are the same for every
+    category, so what is learnt of one holds for all. The heads are those that the tower was trained with.
     """
 
     def __init__(self, pooled: int, categories: int, width: int) -> None:
         super().__init__()
         self.presence = nn.Linear(pooled, categories)
         self.severity = nn.Linear(pooled, categories)
-        self.codes = nn.Parameter(torch.empty(3, categories, width))
+        self.names = nn.Parameter(torch.empty(categories, width))
+        self.present = nn.Parameter(torch.empty(width))
+        self.grades = nn.Parameter(torch.empty(SEVERITIES, width))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, pooled) → (B, categories, width)."""
-        there = self.presence(pooled).sigmoid()
-        strong = there * self.severity(pooled).clamp(0, 5) / 5
-        name, present, grade = self.codes
-        return name + there[..., None] * present + strong[..., None] * grade
+        there = self.presence(pooled).sigmoid()[..., None]
+        steps = torch.arange(1, SEVERITIES + 1, device=pooled.device, dtype=pooled.dtype)
+        severity = self.severity(pooled).clamp(1, SEVERITIES)[..., None]
+        hats = (1 - (severity - steps).abs()).clamp(min=0)
+        return self.names + there * (self.present + hats @ self.grades)
 
 
 class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
@@ -199,7 +204,8 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             init.ones_(module.running_var)
             init.zeros_(module.num_batches_tracked)
         if isinstance(module, CategoryTokens):
-            init.normal_(module.codes, std=1.0)
+            for codes in (module.names, module.present, module.grades):
+                init.normal_(codes, std=1.0)
         if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
             init.copy_(module.ycbcr, luma_chroma_matrix())
             init.copy_(module.dct, dct_filters())
