@@ -56,7 +56,7 @@ def prepare(model: Any, stage: Stage) -> Any:
 
 
 def attend_eagerly(model: Any) -> None:
-    """Let attention be plain matrix products: on CPUs the fused one is slower backwards in bfloat16 (docs/log.md)."""
+    """Let attention be plain matrix products: on CPUs the fused one is slower in bfloat16 (docs/log.md)."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     base.set_attn_implementation("eager")
 

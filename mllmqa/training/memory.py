@@ -35,8 +35,9 @@ def remember(model: nn.Module, folder: Path) -> None:
     Raises:
         UsageError: The model has no tower that can be looked behind, or the tower is trained.
     """
+    config: Any = model.config
     towers = [(name, module) for name, module in model.named_modules() if name.endswith("vision_tower")]
-    if len(towers) != 1 or not hasattr(model.config, "vision_feature_layer"):
+    if len(towers) != 1 or not hasattr(config, "vision_feature_layer"):
         raise UsageError(
             "`remember_vision` is for models of LLaVA's kind, with one `vision_tower`",
             where=type(model).__name__, hint="leave it out",
@@ -44,8 +45,8 @@ def remember(model: nn.Module, folder: Path) -> None:
     tower = towers[0][1]
     if trained := next((name for name, one in tower.named_parameters() if one.requires_grad), None):
         raise UsageError(f"`remember_vision` needs a frozen tower, and {trained} is trained", hint="leave it out")
-    wanted = model.config.vision_feature_layer
-    memory = _Memory(tower, [wanted] if isinstance(wanted, int) else list(wanted), folder)
+    wanted: int | list[int] = config.vision_feature_layer
+    memory = _Memory(tower, [wanted] if isinstance(wanted, int) else wanted, folder)
     tower.forward = memory.forward
 
 
@@ -62,7 +63,9 @@ class _Memory:
         names = [_name(picture) for picture in pixel_values]
         found = {name: self._folder / name for name in names if (self._folder / name).is_file()}
         new = {name: row for row, name in enumerate(names) if name not in found}
-        kept = {name: torch.load(io.BytesIO(place.read_bytes()), weights_only=True) for name, place in found.items()}
+        kept = {
+            name: torch.load(io.BytesIO(place.read_bytes()), weights_only=True) for name, place in found.items()
+        }
         if new:
             kept |= self._computed(pixel_values[list(new.values())], list(new), how)
         of_first = kept[names[0]]
@@ -92,5 +95,5 @@ def _name(picture: Tensor) -> str:
     there = ~picture[0].isnan()
     inside = picture[:, : int(there[:, 0].sum()), : int(there[0].sum())].contiguous().cpu()
     digest = hashlib.blake2b(str((tuple(inside.shape), inside.dtype)).encode(), digest_size=16)
-    digest.update(inside.flatten().view(torch.uint8).numpy())
+    digest.update(inside.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

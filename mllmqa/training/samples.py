@@ -33,8 +33,8 @@ class Mixture:
         pairs: distortion pairs per batch (two crops each).
         crops: (crop side in pixels, steps) one after the other.
         seed: root of all randomness.
-        zoom: whether rated crops are of any size between `side` and the whole photo, brought to `side`; else all
-            keep their resolution.
+        zoom: whether crops are of any size between `side` and the whole photo, brought to `side`; else rated ones
+            keep their resolution, and others nearly.
         process, processes: which of how many processes this is; together they see what one would see with
             `processes` times as many rows.
     """
@@ -94,7 +94,7 @@ class MixtureBatches(Dataset[Batch]):
         for position in range(first, first + mix.rated_rows):
             path, level = mix.rated[self._rated(position)]
             photo = read_rgb(path)
-            scale = float(rng.uniform(1.0, max(1.0, min(photo.size) / side))) if mix.zoom else 1.0
+            scale = self._zoom(photo, side, rng) if mix.zoom else 1.0
             images.append(random_crop(photo, side, scale, rng))
             levels.append(level)
         pairs = [self._pair(side, rng) for _ in range(mix.pairs)]
@@ -121,9 +121,14 @@ class MixtureBatches(Dataset[Batch]):
         order = np.random.default_rng([self.mixture.seed, 1, epoch]).permutation(len(self.mixture.rated))
         return int(order[place])
 
+    @staticmethod
+    def _zoom(photo: Image.Image, side: int, rng: np.random.Generator) -> float:
+        return float(rng.uniform(1.0, max(1.0, min(photo.size) / side)))
+
     def _pair(self, side: int, rng: np.random.Generator) -> _Pair:
         source = read_rgb(self.mixture.sources[int(rng.integers(len(self.mixture.sources)))])
-        crop = random_crop(source, side, rng.choice((1.0, 1.0, 1.5)), rng)
+        scale = self._zoom(source, side, rng) if self.mixture.zoom else rng.choice((1.0, 1.0, 1.5))
+        crop = random_crop(source, side, scale, rng)
         seed = int(rng.integers(2**32))
         if rng.random() < LADDER:
             name = draw.one_name(rng, ordered=True)

@@ -232,8 +232,8 @@ class Stage(Record):
     """Whether each drawn sample brings another one of its source into the batch (DeQA-Score). Samples that show two
     media themselves, as those of Compare2Score, need none."""
     sets_apart: bool = False
-    """Whether each batch of a process shows one set of :attr:`data` only: short rows are not padded to the length of
-    clips, and correlations have more opinions of one source to go by. Shares are rounded to whole batches."""
+    """Whether each batch of a process shows one set of :attr:`data` only: short rows are not padded to the length
+    of clips, and correlations have more opinions of one source to go by. Shares are rounded to whole batches."""
     remember_vision: bool = False
     """Keep what the frozen vision tower says of a picture in ``OUT/vision``, and look it up when it comes again."""
     optimizer: Optimizer

@@ -78,7 +78,6 @@ def test_blocks_show_one_set_each_and_lose_no_sample(files: dict[str, Path]) -> 
     first, second = epoch(mixture, 0), epoch(mixture, 1)
     blocks = [[draw.of for draw in one[i : i + 4]] for one in (first, second) for i in range(0, 20, 4)]
     assert {tuple(block) for block in blocks} == {(0,) * 4, (1,) * 4}
-    assert [block[0] for block in blocks[:5]] != [block[0] for block in blocks[5:]]  # sets take turns at random
     assert Counter(d for d in first if d.of == 1) == {Draw(1, i): 2 for i in range(8)}
     rotated = [d.number for one in (first, second) for d in one if d.of == 0]
     assert len(rotated) == 8

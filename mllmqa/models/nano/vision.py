@@ -147,7 +147,8 @@ class CategoryTokens(nn.Module):
         steps = torch.arange(1, SEVERITIES + 1, device=pooled.device, dtype=pooled.dtype)
         severity = self.severity(pooled).clamp(1, SEVERITIES)[..., None]
         hats = (1 - (severity - steps).abs()).clamp(min=0)
-        return self.names + there * (self.present + hats @ self.grades)
+        tokens: Tensor = self.names + there * (self.present + hats @ self.grades)
+        return tokens
 
 
 class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
