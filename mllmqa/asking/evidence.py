@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mllmqa import media
 from mllmqa.asking import thresholds
 from mllmqa.asking.listening import Listener
-from mllmqa.asking.records import Evidence, FileEvidence, PairEvidence, Severity, TileMap
+from mllmqa.asking.records import Evidence, FileEvidence, PairEvidence, Presence, Severity, TileMap
 from mllmqa.comparing.pair import compare
 from mllmqa.comparing.preference import thurstone
 from mllmqa.data.distortions.engine import CATEGORIES
@@ -162,40 +162,84 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     """
     options = ScoreOptions(frames=depth.frames)
     plan = make_plan(scorer.preset, scorer.backend.info, scorer.backend.native_video, options)
-    ready = prepare(source, Input.of(source).name, plan)
-    if not isinstance(ready, Prepared):
-        raise ready.error if isinstance(ready, Refused) else InferenceError("nothing to read", where=key)
+    ready = _prepared(source, plan, key)
     each = depth.per_frame or plan.video_mode == "per-frame"
     score = scorer.score(source, replace(options, per_frame=each))
-    listener, medium = Listener(scorer), asked_medium(ready, plan)
-    presence, unread = listener.presence(
-        ready.requests, categories_for(ready, plan) if depth.distortions else (), medium
-    )
-    ranked = sorted(presence, key=lambda one: -one.probability)
-    likely = [one.category for one in ranked if one.probability >= thresholds.ABSENT_BELOW]
-    worst = _worst_shown(ready, score)
-    severities = []
-    for category, found in listener.how(worst, likely, medium).items():
-        if isinstance(found, Severity):
-            severities.append(found)
-        else:
-            unread[f"severity:{category}"] = found
+    listener = Listener(scorer)
+    questions = [Questions(ready.requests, _worst_shown(ready, score), asked_medium(ready, plan))]
+    if ready.media.kind == "video" and plan.video_mode == "per-frame" and plan.preset.video.slices:
+        clip = _prepared(source, replace(plan, video_mode="images"), key).requests
+        questions.append(Questions(clip, clip[0], "video", in_time=True))
+    presence, severities, unread = _distortions(listener, questions if depth.distortions else ())
     grid = depth.grid if ready.media.kind == "image" else None
-    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, likely[: thresholds.MOST_NAMED])
+    named = likely(presence)[: thresholds.MOST_NAMED]
+    tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, named)
     evidence = FileEvidence(
-        key=key, score=score, presence=tuple(presence), severities=tuple(severities), tiles=tile_map, unread=unread
+        key=key, score=score, presence=presence, severities=severities, tiles=tile_map, unread=unread
     )
     return File(key, source, evidence, ready.requests)
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked about a file.
+
+    Attributes:
+        shown: Pictures or clips, each asked about by itself.
+        worst: Of what strengths are asked.
+        medium: What it is called in the questions.
+        in_time: Whether only distortions in time are asked about: the others were asked of each frame.
+    """
+
+    shown: Sequence[Request]
+    worst: Request
+    medium: str
+    in_time: bool = False
+
+    @property
+    def categories(self) -> list[str]:
+        """Categories that are asked about: those in time only of clips that are shown as a whole."""
+        if self.medium == "image":
+            return list(CATEGORIES)
+        words = vocabulary()
+        return [c for c in words.possible("video") if not self.in_time or c in words.video_only]
+
+
+def _distortions(
+    listener: Listener, questions: Sequence[Questions]
+) -> tuple[tuple[Presence, ...], tuple[Severity, ...], dict[str, str]]:
+    """Ask what distorts a file, and how strong that is; and what could not be read."""
+    presence: list[Presence] = []
+    severities: list[Severity] = []
+    unread: dict[str, str] = {}
+    for asked in questions:
+        found, missing = listener.presence(asked.shown, asked.categories, asked.medium)
+        presence += found
+        unread |= missing
+        for category, strength in listener.how(asked.worst, likely(found), asked.medium).items():
+            if isinstance(strength, Severity):
+                severities.append(strength)
+            else:
+                unread[f"severity:{category}"] = strength
+    return tuple(presence), tuple(severities), unread
+
+
+def likely(presence: Sequence[Presence]) -> list[str]:
+    """Return the categories that a text may name, the most probable first."""
+    ranked = sorted(presence, key=lambda one: -one.probability)
+    return [one.category for one in ranked if one.probability >= thresholds.ABSENT_BELOW]
+
+
+def _prepared(source: Source, plan: Plan, key: str) -> Prepared:
+    ready = prepare(source, Input.of(source).name, plan)
+    if isinstance(ready, Prepared):
+        return ready
+    raise ready.error if isinstance(ready, Refused) else InferenceError("nothing to read", where=key)
 
 
 def asked_medium(ready: Prepared, plan: Plan) -> str:
     """Return what a file is called in questions: frames that are asked about singly are images."""
     return "image" if plan.video_mode == "per-frame" else ready.media.kind
-
-
-def categories_for(ready: Prepared, plan: Plan) -> list[str]:
-    """Return the categories that are asked about: those in time only of clips that are shown as a whole."""
-    return list(CATEGORIES) if asked_medium(ready, plan) == "image" else vocabulary().possible("video")
 
 
 def _worst_shown(ready: Prepared, score: Score) -> Request:

@@ -166,6 +166,21 @@ def test_frames_are_averaged_and_kept(knowing: Scorer) -> None:
     assert len(file.presence) == 12  # what is in time only cannot be seen in single frames
 
 
+@pytest.mark.usefixtures("any_coverage")
+def test_what_happens_in_time_is_asked_of_the_clip_and_its_slices(knowing: Scorer) -> None:
+    clip = np.stack([photo_pixels(64, 48, seed=k) for k in range(10)])
+    how = {"mode": "per-frame", "slices": True, "frames": "uniform:3"}
+    preset = knowing.preset.model_copy(update={"video": knowing.preset.video.model_copy(update=how)})
+    file = gather(Scorer(knowing.backend, preset), [clip]).evidence.files[0]
+    read = {one.category: one for one in file.presence}
+    in_time = set(vocabulary().video_only)
+    assert in_time
+    assert set(read) == {*CATEGORIES, *in_time}
+    assert all(len(read[c].per_frame or ()) == 3 for c in CATEGORIES)
+    assert all(read[c].per_frame is None for c in in_time)
+    assert not file.unread
+
+
 def test_a_model_without_the_words_says_so(splitting: Scorer) -> None:
     found = ask(splitting, "what is wrong with this image?", [photo_pixels(64, 48)], options=None)
     assert found.source == "evidence"

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from mllmqa.errors import UsageError
+from mllmqa.models.base import LevelLogits
 from mllmqa.models.torchvision_shim import has_torchvision
-from mllmqa.training.adapt import lora_targets, parameter_groups, prepare
+from mllmqa.training.adapt import attend_eagerly, lora_targets, parameter_groups, prepare
 from mllmqa.training.opening import Opened, open_model
 from mllmqa.training.parts import base_name, count_parts, is_lora, part_of
 from mllmqa.training.stage import Lora
@@ -272,3 +273,23 @@ def test_an_evaluation_in_between_leaves_the_gradients_of_four_bits(folders: dic
         assert gradient is not None, name
         torch.testing.assert_close(after[name], gradient)
     assert max(g.abs().max() for n, g in before.items() if "projector" in n) > 0
+
+
+@pytest.mark.parametrize("family", ["llava", "mplug_owl2", "nano"])
+@pytest.mark.parametrize("adapters", [False, True])
+def test_eager_attention_says_the_same_and_is_not_saved(
+    family: str, adapters: bool, folders: dict[str, str], tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"lora": Lora(rank=2, alpha=4.0)} if adapters else {"train": FULL}
+    model, opened, _ = prepared(folders[family], **how)
+    answers = []
+    for eager in (False, True):
+        if eager:
+            attend_eagerly(model)
+            assert opened.model.config.get_text_config()._attn_implementation == "eager"
+        (one,) = opened.backend(model).level_logits([tiny_stages.request()], ["good", "bad"])
+        assert isinstance(one, LevelLogits)
+        answers.append(torch.as_tensor(one.logits))
+    assert torch.allclose(answers[0], answers[1], atol=1e-4)
+    opened.model.config.save_pretrained(tmp_path)
+    assert "eager" not in (tmp_path / "config.json").read_text()
