@@ -106,7 +106,7 @@ def main() -> None:
     run(HERE / "nano_ship.py", out / "words" / "model", out / "weights")
     test = registry.read(rated, "biq2021", part="test").levelled()
     results = out / "scores.jsonl"
-    run("-m", "mllmqa", "score", *(row.path for row in test), "--model", out / "weights", "--out", results)
+    run("-m", "mllmqa", "score", *(row.path for row in test), "--model", out / "weights", "--jsonl", results)
 
     # 6. Agreement with opinions, beside a sharpness score. A constant has none.
     found = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]

@@ -158,7 +158,7 @@ def check_labels(stage: Stage, sets: Sequence[SampleSet], held: Sequence[SampleS
 
 
 def read_teacher(path: Path, words: Sequence[str]) -> Teacher:
-    """Read the level distributions that ``mllmqa score --out FILE.jsonl`` gave, by the hash of the medium.
+    """Read the level distributions that ``mllmqa score --jsonl FILE.jsonl`` gave, by the hash of the medium.
 
     Raises:
         DataError: The file is malformed, or its words are not those of the student.
