@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 SCHEMA_VERSION = 1
 """Version of the records below; raised when a field changes its meaning."""
 
-Readout = Literal["logits", "decisions", "logprobs", "text", "mixed"]
+Readout = Literal["logits", "decisions", "logprobs", "text", "mixed", "heads"]
 """How a distribution was read: ``logits`` of a model on this machine; over the network from a ``decisions``
 endpoint, from the top ``logprobs`` of a token, or from the word in the answer's ``text`` (then one word has all
-the mass); ``mixed``: frames of one clip were read in different ways."""
+the mass); ``mixed``: frames of one clip were read in different ways; ``heads`` of the tower, without words."""
 
 
 class Record(BaseModel):

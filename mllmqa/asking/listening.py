@@ -16,6 +16,7 @@ from mllmqa.asking.records import Presence, Severity
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import ApiRefusedError, ApiTruncatedError, ApiUnparsedError, LevelTokenError, MllmqaError
 from mllmqa.levels import distribution, expectation
+from mllmqa.models.base import Diagnosis, Diagnostician
 from mllmqa.prompts import Level, LevelFile, Prompt
 from mllmqa.scoring import answered
 
@@ -54,7 +55,7 @@ class Listener:
     def presence(
         self, shown: Sequence[Request], categories: Sequence[str], medium: str
     ) -> tuple[list[Presence], dict[str, str]]:
-        """Ask of each category whether it is there.
+        """Ask of each category whether it is there, or let the model's own heads tell.
 
         Args:
             shown: Pictures, each asked about by itself; their prompts are replaced.
@@ -68,9 +69,11 @@ class Listener:
         Raises:
             ModelError: The model failed.
         """
-        asked = {category: self._question("yes_no", category, medium) for category in categories}
-        if not asked:
+        if not categories:
             return [], {}
+        if heads := self._diagnoses(shown, categories):
+            return [_averaged(category, [one[category] for one in heads]) for category in categories], {}
+        asked = {category: self._question("yes_no", category, medium) for category in categories}
         try:
             self._backend.check_words(asked[categories[0]], self._yes_no.words)
         except LevelTokenError as error:
@@ -89,7 +92,7 @@ class Listener:
         return [one for one in found if f"presence:{one.category}" not in unread], unread
 
     def how(self, request: Request, categories: Sequence[str], medium: str) -> Mapping[str, Severity | str]:
-        """Ask how strong each category is; the answer, or why there is none.
+        """Ask how strong each category is, or let the model's own heads tell; or why there is no answer.
 
         Args:
             request: The picture or clip; its prompt is replaced.
@@ -101,9 +104,11 @@ class Listener:
             ModelError: The model failed.
         """
         scale = severity_scale()
-        asked = {category: self._question("how", category, medium) for category in categories}
-        if not asked:
+        if not categories:
             return {}
+        if found := self._diagnoses([request], categories):
+            return {category: _between(found[0][category], scale) for category in categories}
+        asked = {category: self._question("how", category, medium) for category in categories}
         try:
             for prompt in asked.values():
                 self._backend.check_words(prompt, scale.words)
@@ -116,6 +121,15 @@ class Listener:
             category: a if isinstance(a, str) else _severity(category, a, scale)
             for category, a in zip(asked, answers, strict=True)
         }
+
+    def _diagnoses(self, shown: Sequence[Request], categories: Sequence[str]) -> list[dict[str, Diagnosis]] | None:
+        """Return what the model's own heads find in each picture; None where it has none for all the categories."""
+        single = all(len(request.images) == 1 and request.clip is None for request in shown)
+        if not single or not isinstance(self._backend, Diagnostician):
+            return None
+        found = self._backend.diagnose([request.images[0] for request in shown])
+        known = [{one.category: one for one in picture} for picture in found or ()]
+        return known if known and set(categories) <= known[0].keys() else None
 
     def scores(self, requests: Sequence[Request]) -> list[float]:
         """Return the score 1..5 of each request by the preset's own words and prompt.
@@ -176,6 +190,30 @@ def _presence(category: str, readings: Sequence[tuple[float, float | None]]) -> 
         probability=float(np.mean(values)),
         coverage=float(np.mean(known)) if len(known) == len(masses) else None,
         per_frame=tuple(values) if len(values) > 1 else None,
+    )
+
+
+def _averaged(category: str, found: Sequence[Diagnosis]) -> Presence:
+    """Of the heads, over pictures."""
+    values = tuple(one.probability for one in found)
+    return Presence(
+        category=category,
+        probability=float(np.mean(values)),
+        coverage=None,
+        per_frame=values if len(values) > 1 else None,
+    )
+
+
+def _between(found: Diagnosis, scale: LevelFile) -> Severity:
+    """Put the mass on the two words that a severity lies between, so that their mean is the severity."""
+    mass = [max(0.0, 1 - abs(found.severity - value)) for value in scale.values]
+    spread = sum(p * (value - found.severity) ** 2 for p, value in zip(mass, scale.values, strict=True))
+    return Severity(
+        category=found.category,
+        value=found.severity,
+        std=spread**0.5,
+        words=dict(zip(scale.words, mass, strict=True)),
+        readout="heads",
     )
 
 

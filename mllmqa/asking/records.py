@@ -22,20 +22,20 @@ Span = tuple[float, float]
 
 
 class Presence(Record):
-    """How probable it is, by a yes/no question, that a file shows a category of distortion."""
+    """How probable it is, by a yes/no question or a head, that a file shows a category of distortion."""
 
     category: str
     """Of the distortion engine, e.g. ``blur``."""
     probability: Probability = Field(ge=0, le=1)
-    """Of "Yes" against "No"; of a video asked frame by frame the mean over its frames."""
+    """Of "Yes" against "No", or of the head; of a video asked frame by frame the mean over its frames."""
     coverage: float | None
-    """Mass of both words in the open vocabulary; None where an endpoint does not tell."""
+    """Mass of both words in the open vocabulary; None where an endpoint does not tell, and of heads."""
     per_frame: tuple[Probability, ...] | None = None
     """Of each frame, in the order of the score's frames; None where frames were not asked about singly."""
 
 
 class Severity(Record):
-    """How strong a distortion is, by the words for severities."""
+    """How strong a distortion is, by the words for severities or by the model's own head."""
 
     category: str
     value: float = Field(ge=1, le=5)
@@ -43,7 +43,8 @@ class Severity(Record):
     std: float = Field(ge=0, le=2)
     words: dict[str, Probability]
     readout: Readout
-    """``text``: the words are no single tokens of this model, so the one that it wrote has all the mass."""
+    """``text``: the words are no single tokens of this model, so the one that it wrote has all the mass.
+    ``heads``: the mass is on the two words that the number lies between."""
 
 
 class TileMap(Record):

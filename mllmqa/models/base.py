@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +172,30 @@ class ModelInfo:
     def remote(self) -> bool:
         """Whether pictures are sent to it as files."""
         return self.base_url is not None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a model's own heads find of one category of distortion in a picture.
+
+    Attributes:
+        category: Of :data:`mllmqa.data.distortions.CATEGORIES`.
+        probability: That it is there.
+        severity: 1 (slight) .. 5 (catastrophic), if it is.
+    """
+
+    category: str
+    probability: float
+    severity: float
+
+
+@runtime_checkable
+class Diagnostician(Protocol):
+    """A model that may have heads for distortions."""
+
+    def diagnose(self, images: Sequence[ImageHWC]) -> list[tuple[Diagnosis, ...]] | None:
+        """Return what is found in each picture, all categories in order; None: this model has no such heads."""
+        ...
 
 
 class Backend(Protocol):

@@ -19,7 +19,7 @@ from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoa
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models import talking
 from mllmqa.models import turns as said_turns
-from mllmqa.models.base import Clip, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
+from mllmqa.models.base import Clip, Diagnosis, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
 from mllmqa.models.generation import equal_shapes, stacked, until_end
@@ -229,6 +229,15 @@ class HFBackend:
                 f"pictures and prompt are {tokens} tokens, the model has positions for {limit}",
                 hint="use fewer frames (--frames) or another view",
             )
+
+    def diagnose(self, images: Sequence[ImageHWC]) -> list[tuple[Diagnosis, ...]] | None:
+        """Return what the heads of nano's tower find in each picture; None for every other model."""
+        heads = getattr(getattr(self.model.base_model, "vision_tower", None), "categories", None)
+        if heads is None:
+            return None
+        from mllmqa.models.nano.diagnosis import diagnosed
+
+        return diagnosed(self.model, self.processor, images)
 
     # ------------------------------------------------------------------ text
 

@@ -227,7 +227,7 @@ class Stage(Record):
     lora: Lora | None = None
     losses: Losses = Losses(answer=Answer())
     teacher: str | None = None
-    """Results of ``mllmqa score --jsonl FILE.jsonl`` by the teacher on the media of :attr:`data`, for ``distil``."""
+    """Results of ``mllmqa score --jsonl FILE`` by the teacher on the media of :attr:`data`, for ``distil``."""
     pairs: bool = False
     """Whether each drawn sample brings another one of its source into the batch (DeQA-Score). Samples that show two
     media themselves, as those of Compare2Score, need none."""

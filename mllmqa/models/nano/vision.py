@@ -141,13 +141,16 @@ class CategoryTokens(nn.Module):
         self.present = nn.Parameter(torch.empty(width))
         self.grades = nn.Parameter(torch.empty(SEVERITIES, width))
 
+    def found(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, pooled) → presence 0..1 and severity 1..5, each (B, categories)."""
+        return self.presence(pooled).sigmoid(), self.severity(pooled).clamp(1, SEVERITIES)
+
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, pooled) → (B, categories, width)."""
-        there = self.presence(pooled).sigmoid()[..., None]
+        presence, severity = self.found(pooled)
         steps = torch.arange(1, SEVERITIES + 1, device=pooled.device, dtype=pooled.dtype)
-        severity = self.severity(pooled).clamp(1, SEVERITIES)[..., None]
-        hats = (1 - (severity - steps).abs()).clamp(min=0)
-        tokens: Tensor = self.names + there * (self.present + hats @ self.grades)
+        hats = (1 - (severity[..., None] - steps).abs()).clamp(min=0)
+        tokens: Tensor = self.names + presence[..., None] * (self.present + hats @ self.grades)
         return tokens
 
 
