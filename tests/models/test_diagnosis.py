@@ -1,104 +1,127 @@
-"""Files of a model that a library could not read: the file is named, and what to do."""
+"""What nano's heads find in a picture, and that whoever asks about distortions hears them first."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from mllmqa.errors import ModelLoadError
-from mllmqa.models.diagnosis import broken_weights, cannot_load, check_tokenizer, said
+from mllmqa import prompts
+from mllmqa.asking.listening import Listener
+from mllmqa.data import distortions
+from mllmqa.data.distortions import CATEGORIES
+from mllmqa.loading import load
+from mllmqa.models.base import Diagnostician, Request
+from mllmqa.scoring import Scorer
+from tests import tiny_models
+from tests.conftest import photo_pixels
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    save_file({"a": torch.zeros(4)}, tmp_path / "model-1.safetensors")
-    save_file({"b": torch.zeros(4)}, tmp_path / "model-2.safetensors")
-    return tmp_path
-
-
-def test_whole_files_are_not_the_cause(folder: Path) -> None:
-    torch.save({"c": torch.zeros(2)}, folder / "pytorch_model.bin")
-    assert broken_weights(folder) is None
-    error = cannot_load(KeyError("c"), "mine", folder)
-    assert str(error).startswith("mine: cannot be loaded: KeyError: 'c'; expected config.json")
+PROMPT = prompts.render(prompts.load("score/quality"), medium="image")
+SIZES = ((96, 64), (64, 64), (200, 120))
 
 
-def test_a_cut_file_is_named_among_many(folder: Path) -> None:
-    path = folder / "model-2.safetensors"
-    path.write_bytes(path.read_bytes()[:-4])
-    error = cannot_load(ValueError("whatever"), "mine", folder)
-    assert str(error).startswith(f"{path}: cannot be loaded, cut off or damaged")
-    assert str(error).endswith("download it again")
+def pictures() -> list[np.ndarray]:
+    return [photo_pixels(width, height, seed) for seed, (width, height) in enumerate(SIZES)]
 
 
-@pytest.mark.parametrize("name", ["pytorch_model-00001.bin", "adapter_model.bin"])
-def test_code_in_a_pickle_is_not_run(folder: Path, name: str) -> None:
-    torch.save({"a": SimpleNamespace(x=1)}, folder / name)
-    found = broken_weights(folder)
-    assert found is not None and name in str(found) and "code in it is never run" in str(found)
+def test_heads_say_what_the_tower_was_trained_to_say(nano: Scorer) -> None:
+    backend: Any = nano.backend
+    assert isinstance(backend, Diagnostician)
+    tower = backend.model.model.vision_tower
+    found = backend.diagnose(pictures())
+    assert found is not None
+    assert [[one.category for one in picture] for picture in found] == [list(CATEGORIES)] * 3
+    for picture, pixels in zip(found, pictures(), strict=True):
+        seen = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+        with torch.inference_mode():
+            pooled = tower(seen).pooler_output
+            presence = tower.categories.presence(pooled).sigmoid()[0]
+            severity = tower.categories.severity(pooled)[0].clamp(1, 5)
+        assert [one.probability for one in picture] == pytest.approx(presence.tolist(), abs=1e-3)
+        assert [one.severity for one in picture] == pytest.approx(severity.tolist(), abs=1e-2)
 
 
-def test_pickles_alone_are_told_as_such(tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(1)}, tmp_path / "pytorch_model.bin")
-    assert "pytorch_model.bin is a pickle" in str(cannot_load(OSError("no file"), "mine", tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("there", "hint"),
-    [
-        ((), "of its weights no file is there: none of *.safetensors, *.bin"),
-        (("model.safetensors",), "of its tokenizer no file is there: none of tokenizer.json, *.model, "),
-        (
-            ("model.safetensors", "tokenizer.model"),
-            "of its image processor no file is there: none of preprocessor_config.json",
-        ),
-        (("model.safetensors", "tokenizer.json", "processor_config.json"), "without remote code"),
-    ],
-)
-def test_what_is_not_there_is_named(there: tuple[str, ...], hint: str, tmp_path: Path) -> None:
-    for name in there:
-        save_file({"a": torch.zeros(1)}, tmp_path / name)
-    line = str(cannot_load(OSError("no such file"), "mine", tmp_path))
-    assert hint in line
-    assert ("no file is there" in line) == ("no file is there" in hint)
-
-
-def test_a_model_on_the_hub_may_be_out_of_reach() -> None:
-    assert "offline" in str(cannot_load(OSError("no connection"), "org/name", None))
+def test_neighbours_of_other_sizes_change_nothing(nano: Scorer) -> None:
+    backend: Any = nano.backend
+    together = backend.diagnose(pictures())
+    alone = [backend.diagnose([picture])[0] for picture in pictures()]
+    for one, other in zip(together, alone, strict=True):
+        assert [d.probability for d in one] == pytest.approx([d.probability for d in other], abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("It fails. Then this. And that."), "ValueError: It fails."),
-        (ValueError("Wrong:\n   the value\nmore"), "ValueError: Wrong: the value"),
-        (ValueError("One of: (1) a file,\n (2) another"), "ValueError: One of: (1) a file"),
-        (RuntimeError(""), "RuntimeError: no message"),
-        (RuntimeError("x" * 400), f"RuntimeError: {'x' * 300}"),
-    ],
+    ("name", "category"), [("noise_gaussian_rgb", "noise"), ("blur_gaussian", "blur"), ("pixelate", "pixelate")]
 )
-def test_the_first_sentence_is_said(error: Exception, line: str) -> None:
-    assert said(error) == line
+def test_a_heavy_distortion_is_found_and_grows(nano: Scorer, name: str, category: str) -> None:
+    backend: Any = nano.backend
+    photo = photo_pixels(320, 240, seed=3)
+    severities = (2, 5)
+    made = [distortions.apply(photo, name, s, np.random.default_rng(0)).pixels for s in severities]
+    light, heavy = ({one.category: one for one in picture} for picture in backend.diagnose(made))
+    assert max(heavy.values(), key=lambda one: one.probability).category == category
+    assert heavy[category].probability > 0.5
+    assert heavy[category].severity > light[category].severity
 
 
-def test_a_tokenizer_that_knows_nothing() -> None:
-    def made(ids: list[int]) -> Any:
-        return SimpleNamespace(tokenizer=lambda text, add_special_tokens: {"input_ids": ids})
-
-    check_tokenizer(made([3]), "mine")
-    with pytest.raises(ModelLoadError, match=r"mine: its tokenizer is empty; expected tokenizer\.json"):
-        check_tokenizer(made([]), "mine")
+def test_other_models_have_none(tmp_path: Path) -> None:
+    scorer = load(str(tiny_models.build("llava", tmp_path)), device="cpu")
+    backend: Any = scorer.backend
+    assert backend.diagnose([photo_pixels(64, 64)]) is None
 
 
-def test_a_tokenizer_that_fails() -> None:
-    from tokenizers import Tokenizer, models
+class Counting:
+    """A back end that counts the closed questions it is asked."""
 
-    broken = Tokenizer(models.WordLevel({}, unk_token="<unk>"))  # noqa: S106
-    tokenizer = lambda text, add_special_tokens: {"input_ids": broken.encode(text).ids}  # noqa: E731
-    with pytest.raises(ModelLoadError, match="mine: its tokenizer fails: Exception: WordLevel error: Missing"):
-        check_tokenizer(SimpleNamespace(tokenizer=tokenizer), "mine")
+    def __init__(self, backend: Any) -> None:
+        self._backend, self.asked = backend, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def diagnose(self, images: Any) -> Any:
+        return self._backend.diagnose(images)
+
+    def level_logits(self, requests: Any, words: Any) -> Any:
+        self.asked += len(requests)
+        return self._backend.level_logits(requests, words)
+
+
+def test_heads_are_heard_before_words_are_asked(nano: Scorer) -> None:
+    backend: Any = Counting(nano.backend)
+    listener = Listener(Scorer(backend, nano.preset))
+    shown = [Request(PROMPT, (picture,)) for picture in pictures()]
+    found, unread = listener.presence(shown, ["blur", "noise"], "image")
+    assert (unread, backend.asked) == ({}, 0)
+    assert [one.category for one in found] == ["blur", "noise"]
+    blur = [picture[list(CATEGORIES).index("blur")].probability for picture in backend.diagnose(pictures())]
+    assert found[0].per_frame == pytest.approx(blur)
+    assert found[0].probability == pytest.approx(np.mean(blur))
+    assert found[0].coverage is None
+
+    strong = listener.how(shown[0], ["noise", "blur"], "image")
+    assert backend.asked == 0
+    assert list(strong) == ["noise", "blur"]
+    for one in strong.values():
+        assert not isinstance(one, str)
+        assert one.readout == "heads"
+        assert sum(one.words.values()) == pytest.approx(1)
+        values = dict(
+            zip(("catastrophic", "serious", "obvious", "moderate", "slight"), (5, 4, 3, 2, 1), strict=True)
+        )
+        assert sum(values[word] * p for word, p in one.words.items()) == pytest.approx(one.value)
+        assert 0 <= one.std <= 0.5
+
+
+def test_what_heads_do_not_know_is_asked(nano: Scorer) -> None:
+    backend: Any = Counting(nano.backend)
+    listener = Listener(Scorer(backend, nano.preset))
+    shown = [Request(PROMPT, (pictures()[0],))]
+    listener.presence(shown, ["blur", "freeze"], "video")
+    assert backend.asked == 2
+    clip = [replace(shown[0], images=tuple(pictures()[:2]), clip=None)]
+    listener.presence(clip, ["blur"], "video")
+    assert backend.asked == 3
