@@ -71,6 +71,16 @@ class Questions(OptionGroup):
 
 
 @dataclass(frozen=True)
+class Judging(OptionGroup):
+    """Which model grades answers in words."""
+
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Grades descriptions and open answers: 0, 1 or 2.")
+    ] = None
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often the judge is asked.")] = 5
+
+
+@dataclass(frozen=True)
 class Asking(OptionGroup):
     """What the model sees, and how much it may say."""
 
@@ -97,10 +107,7 @@ def answers(
         Path | None, typer.Option(metavar="FILE.jsonl", help="Write the grade of each answer.")
     ] = None,
     questions: Questions,
-    judge: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Grades descriptions and open answers: 0, 1 or 2.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=100, help="How often the judge is asked.")] = 5,
+    judging: Judging,
     export: Annotated[
         list[str] | None,
         typer.Option(metavar="FORMAT=PATH", help="Of questions: vlmevalkit=FILE, lmms-eval=DIR, inspect=FILE."),
@@ -125,7 +132,9 @@ def answers(
     log.check()
     how, targets = questions.choosing(), [parse_export(text) for text in export or ()]
     asked = answering.open_asked(file, tasks=_names(tasks), limit=limit, how=how)
-    api = endpoint.options(next((name for name in (model, judge) if name and name.startswith("api:")), model))
+    api = endpoint.options(
+        next((name for name in (model, judging.judge) if name and name.startswith("api:")), model)
+    )
     if log.regrade:
         header, known = answering.logged(log.out)
     else:
@@ -133,9 +142,9 @@ def answers(
         scorer = loading.load(model, _own(model, api))
         header, known = _answered(asked, scorer, asking, place, answering.Pace(workers, batch_size))
     results = asked.grade(known)
-    if judge is not None:
-        judging = LoadingWishes(loading.device, loading.dtype).load(judge, _own(judge, api)).backend
-        results = answering.judged(results, asked, known, judging, rounds)
+    if (judge := judging.judge) is not None:
+        judging_model = LoadingWishes(loading.device, loading.dtype).load(judge, _own(judge, api)).backend
+        results = answering.judged(results, asked, known, judging_model, judging.rounds)
     asked.export(known, header, targets)
     raise typer.Exit(finish(results, as_json=as_json, graded=graded))
 

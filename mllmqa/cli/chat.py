@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from pathlib import Path
@@ -67,17 +68,13 @@ def chat(
         raise UsageError("a replay has its own files", expected="--replay FILE without others")
     events = [] if replay is None else read_transcript(replay)
     record = Transcript(transcript)
+    doing = _doing(functools.partial(_load, loading=loading, endpoint=endpoint), max_tokens, plain)
+    if replay is None:
+        raise typer.Exit(_talk(_session(doing, model or "nano", record, frames), files or []))
+    from mllmqa.chatting.replay import first_model
 
-    def load(name: str) -> Scorer:
-        return _load(name, loading, endpoint)
-
-    if replay is not None:
-        from mllmqa.chatting.replay import first_model
-
-        session = _session(_doing(load, max_tokens, plain), model or first_model(events) or "nano", record, frames)
-        raise typer.Exit(_replayed(session, events, change_models=model is None))
-    session = _session(_doing(load, max_tokens, plain), model or "nano", record, frames)
-    raise typer.Exit(_talk(session, files or []))
+    session = _session(doing, model or first_model(events) or "nano", record, frames)
+    raise typer.Exit(_replayed(session, events, change_models=model is None))
 
 
 def _load(name: str, loading: LoadingWishes, endpoint: EndpointWishes) -> Scorer:

@@ -65,8 +65,7 @@ def explain(
     api = endpoint.options(model)
     scorer = loading.load(model, api, anchors)
     source = opened(file)
-    pristine = None if reference is None else opened(reference)
-    it = explained(scorer, source, reference=pristine, options=options)
+    it = explained(scorer, source, reference=None if reference is None else opened(reference), options=options)
     _write(it, (file, source), form, (out, picture))
     for line in spent(scorer.backend):
         print(line, file=sys.stderr)

@@ -25,6 +25,12 @@ class Running(OptionGroup):
     workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that load data, for each.")] = 1
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")] = False
 
+    def how(self) -> How:
+        """Return this as the training has it."""
+        from mllmqa.training.launch import How
+
+        return How(**asdict(self))
+
 
 @unfolded
 def train_stage(
@@ -74,9 +80,7 @@ def train_stage(
         from mllmqa.cli.train_plan import show_plan
 
         raise typer.Exit(0 if show_plan(wanted, running.processes) else 1)
-    from mllmqa.training.launch import How
-
-    raise typer.Exit(_run(wanted, out, How(**asdict(running))))
+    raise typer.Exit(_run(wanted, out, running.how()))
 
 
 def _run(stage: Stage, out: Path | None, how: How) -> int:
