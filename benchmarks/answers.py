@@ -40,7 +40,7 @@ import numpy as np
 from mllmqa.asking import Answer, ask
 from mllmqa.asking.claims import claims_of, contradictions
 from mllmqa.asking.compose import worst_places
-from mllmqa.cli.loading import load_model
+from mllmqa.cli.loading import LoadingWishes
 from mllmqa.data import distortions
 from mllmqa.data.distortions import NAMES, category_of, to_short_side
 from mllmqa.data.streams import stream
@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="one JSON line per question")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop early, between questions")
     args = parser.parse_args()
-    scorer, tally, begun = load_model(args.model, device=args.device), Tally(), time.monotonic()
+    scorer, tally, begun = LoadingWishes(device=args.device).load(args.model), Tally(), time.monotonic()
     for task, count, ask_one in (("pair", args.pairs, one_pair), ("single", args.singles, one_single)):
         for k, path in enumerate(photos_of(args.photos, args.seed, count)):
             if time.monotonic() - begun < args.seconds:

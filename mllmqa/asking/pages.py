@@ -109,7 +109,7 @@ def origin_of(it: Assessment) -> str:
     sure = "" if it.answer.confidence is None else f", confidence {it.answer.confidence:.2f}"
     if it.answer.source == "model":
         return f"Written by the model and held against its readings{sure}."
-    return f"Composed of the readings ({it.answer.reason}){sure}."
+    return f"Composed of the readings ({it.answer.in_words}){sure}."
 
 
 def provenance_of(it: Assessment) -> str:

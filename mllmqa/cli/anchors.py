@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mllmqa.cli.groups import Without, unfolded
+from mllmqa.cli.loading import LoadingWishes
+
 if TYPE_CHECKING:
     from mllmqa.anchors import AnchorSet
 
@@ -14,7 +17,9 @@ anchors = typer.Typer(no_args_is_help=True, help="Anchor images, for scores by c
 
 
 @anchors.command("select")
+@unfolded
 def select(
+    *,
     data: Annotated[Path, typer.Option(metavar="FILE.csv", help="Rated images, one per row.", show_default=False)],
     path_column: Annotated[str, typer.Option(metavar="NAME", help="Paths, from the folder of the file on.")],
     score_column: Annotated[str, typer.Option(metavar="NAME", help="Opinion scores.")],
@@ -31,8 +36,7 @@ def select(
     model: Annotated[
         str | None, typer.Option(metavar="NAME|PATH|HUB-ID", help="Measure its preferences among them now.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
+    loading: Annotated[LoadingWishes, Without("quantize", "quantize_vision", "base", "compiled")],
 ) -> None:
     """Choose anchors from rated images: n equal intervals of the scores, of each the image with least variance."""
     from mllmqa.data.ratings import Columns, RatingScale
@@ -41,9 +45,7 @@ def select(
     scale = RatingScale.parse(direction, limits)
     with select_set(data, Columns(path_column, score_column, std_column), scale, out, n=n, rule=rule) as made:
         if model is not None:
-            from mllmqa.cli.loading import load_model
-
-            load_model(model, device=device, dtype=dtype, anchors=made).plan()
+            loading.load(model, anchors=made).plan()
     show(out)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mllmqa.evaluation.answering import Results
     from mllmqa.evaluation.answers.log import Answer
     from mllmqa.evaluation.answers.tally import Count
-    from mllmqa.models.api import ApiOptions
-    from mllmqa.models.base import Backend
 
 
 class Progress:
@@ -58,11 +56,6 @@ class Progress:
             self.note(f"no answer: {answer.id}: {answer.message}")
         if self._bar is not None:
             self._bar.update(self._task, advance=1)
-
-    def charged(self, backend: Backend, api: ApiOptions | None) -> None:
-        """Show what an endpoint is charged for."""
-        if api is not None and (usage := getattr(backend, "usage", None)) is not None:
-            self.note(usage.line(api.price))
 
     def note(self, line: str) -> None:
         """Show one line on stderr."""

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mllmqa.cli import endpoint
+from mllmqa.cli.endpoint import EndpointWishes, spent
+from mllmqa.cli.groups import unfolded
+from mllmqa.cli.loading import Loading
+from mllmqa.cli.options import Anchors, Model, Reference
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,32 +19,21 @@ if TYPE_CHECKING:
 REFUSED = 1
 
 
+@unfolded
 def ask(
+    *,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="About quality; files are A, B, C …")],
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[FILES]...", help="Images or videos; - is one on stdin.", show_default=False),
     ] = None,
-    reference: Annotated[str | None, typer.Option(metavar="FILE", help="The pristine original.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
+    reference: Reference = None,
+    model: Model = "nano",
     max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of the model's text.")] = 256,
-    anchors: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Score each by comparison with these.")
-    ] = None,
+    anchors: Anchors = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout, with all readings.")] = False,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
-    base_url: endpoint.BaseUrl = None,
-    concurrency: endpoint.Concurrency = None,
-    timeout: endpoint.Timeout = None,
-    budget: endpoint.Limit = None,
-    price: endpoint.PriceOption = None,
-    readout: endpoint.Readout = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    loading: Loading,
+    endpoint: EndpointWishes,
 ) -> None:
     """Ask about the quality of images or videos: why is A worse than B?
 
@@ -53,27 +45,21 @@ def ask(
     from mllmqa.asking.answer import Options, keys_of, refusal
     from mllmqa.asking.answer import ask as answered
     from mllmqa.asking.scope import Refusal, understand
-    from mllmqa.cli.loading import load_model, quantization
 
     named = [*(files or []), *([reference] if reference is not None else [])]
     if named.count("-") > 1:
         raise UsageError("stdin is asked for more than once", expected="- in one place")
-    api = endpoint.endpoint_options(
-        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
-    )
+    api = endpoint.options(model)
     early = understand(question, keys_of(len(files or [])))
     if isinstance(early, Refusal):  # before a model is loaded
         raise typer.Exit(_show(refusal(question, early), as_json=as_json))
-    scorer = load_model(
-        model, {"base": base}, api, device=device, dtype=dtype, quantize=quantization(quantize, quantize_vision),
-        anchors=anchors,
-    )  # fmt: skip
+    scorer = loading.load(model, api, anchors)
     sources = [opened(name) for name in files or []]
     pristine = None if reference is None else opened(reference)
     found = answered(scorer, question, sources, reference=pristine, options=Options(max_new_tokens=max_tokens))
     code = _show(found, as_json=as_json)
-    if api is not None:
-        print(scorer.backend.usage.line(api.price), file=sys.stderr)  # type: ignore[attr-defined]
+    for line in spent(scorer.backend):
+        print(line, file=sys.stderr)
     raise typer.Exit(code)
 
 

@@ -11,6 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from mllmqa.cli.bench_prompts import prompts
+from mllmqa.cli.groups import unfolded
+from mllmqa.cli.loading import LoadingWishes
+from mllmqa.cli.options import JsonRecord
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,32 +46,27 @@ bench.command("prompts")(prompts)
 
 
 @bench.command("speed")
+@unfolded
 def speed(
+    *,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="As after --model of `mllmqa score`.")],
     images: Annotated[int, typer.Option(min=1, help="Random pictures to score.")] = 32,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of each picture.")] = "512x384",
     batch_size: Annotated[
         int | None, typer.Option(min=1, max=4096, help="Default: 4 on the CPU, else 16.", show_default=False)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as MODEL.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slow start.")] = False,
+    loading: LoadingWishes,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout.")] = False,
+    as_json: JsonRecord = False,
 ) -> None:
     """Measure images/s, tokens, FLOP/s against the device's matrix rate, and memory, in one run."""
     from mllmqa.benchmark import SpeedOptions, measure_speed
-    from mllmqa.cli.loading import load_model, quantization
     from mllmqa.models.resolve import API_PREFIX
 
     width, height = _size(size)
     if model.startswith(API_PREFIX):  # said before it is asked and paid
         raise UsageError("only a model that runs on this machine has a speed here", where=model)
-    bits, local = quantization(quantize, quantize_vision), {"base": base, "compiled": compiled}
-    scorer = load_model(model, local, device=device, dtype=dtype, quantize=bits)
+    scorer = loading.load(model)
     report = measure_speed(scorer, SpeedOptions(images, width, height, batch_size, seed))
     if as_json:
         print(json.dumps(asdict(report)))

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mllmqa.cli.groups import unfolded
+from mllmqa.cli.options import OwnTable
+
 if TYPE_CHECKING:
     from mllmqa.data.build import Built, Sources
 
 
+@unfolded
 def build_data(
+    *,
     recipe: Annotated[
         str | None, typer.Argument(metavar="RECIPE", help="A name of --list, or a Python file.", show_default=False)
     ] = None,
@@ -38,11 +43,7 @@ def build_data(
     seed: Annotated[int, typer.Option(help="Root of all chance.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes; the files do not depend on them.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run was.")] = False,
-    columns: Annotated[
-        str | None, typer.Option(metavar="path=NAME,score=NAME,…", help="Of a table: what holds what.")
-    ] = None,
-    direction: Annotated[str | None, typer.Option(help="Of a table: mos | dmos.")] = None,
-    limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Of a table: scale.")] = None,
+    table: OwnTable,
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for rated media.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and exit.")] = False,
 ) -> None:
@@ -63,7 +64,7 @@ def build_data(
     loaded = load_recipe(recipe).recipe
     settings = loaded.settings(options or [])
     forms = formats_named(form or [])
-    sources = _sources(src, part, (columns, direction, limits), media=not labels_only)
+    sources = _sources(src, part, table, media=not labels_only)
     check_formats(forms, loaded, settings, sources)
     order = Order(recipe, sources, out, n, seed, settings, part)
     built = build(order, workers=workers, continued=resume)
@@ -74,25 +75,16 @@ def build_data(
     raise typer.Exit(EXIT_UNSCORED if built.left_out or sources.findings.errors else 0)
 
 
-def _sources(
-    texts: list[str], part: str | None, table: tuple[str | None, str | None, str | None], *, media: bool
-) -> Sources:
+def _sources(texts: list[str], part: str | None, table: OwnTable, *, media: bool) -> Sources:
     from mllmqa.data.build import Source, open_sources
     from mllmqa.data.build.sources import part_named
-    from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.errors import UsageError
 
-    columns, direction, limits = table
-    if columns is not None and (direction is None or limits is None):
-        raise UsageError("--columns needs --direction and --range: what scores mean is never guessed")
-    if columns is None and (direction or limits):
-        raise UsageError("--direction and --range belong to --columns")
-    scale = RatingScale.parse(direction, limits) if direction and limits else None
+    columns, scale = table.read() or (None, None)
     given = [Source.parse(text) for text in texts]
     if columns is not None and all(one.kind != "rated" for one in given):
         raise UsageError("--columns belongs to a source rated=TABLE, and there is none")
-    named = Columns.parse(columns) if columns else None
-    sources = open_sources(given, part=part_named(part), columns=named, scale=scale, media=media)
+    sources = open_sources(given, part=part_named(part), columns=columns, scale=scale, media=media)
     for one in sources.described:
         print(f"mllmqa: {one['path']}: {one['n']} of the kind {one['kind']}", file=sys.stderr)
     return sources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mllmqa.cli import endpoint
+from mllmqa.cli.endpoint import EndpointWishes, spent
+from mllmqa.cli.groups import Without, unfolded
+from mllmqa.cli.loading import Loading, LoadingWishes
+from mllmqa.cli.options import NAMES
 from mllmqa.errors import MllmqaError, UsageError
 
 if TYPE_CHECKING:
@@ -26,11 +30,13 @@ _Files = Annotated[
 ]
 
 
+@unfolded
 def chat(
+    *,
     files: _Files = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="Default: nano, or that of the transcript."),
+        typer.Option(metavar=NAMES, help="Default: nano, or that of the transcript."),
     ] = None,
     frames: Annotated[
         str | None, typer.Option(metavar="N|RULE", help="Frames of videos. Default: the model's rule.")
@@ -46,17 +52,8 @@ def chat(
         bool, typer.Option("--plain", help="The model's own words: nothing is read first or checked.")
     ] = False,
     max_tokens: Annotated[int, typer.Option(min=1, max=8192, help="Greatest length of an answer.")] = 256,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
-    base_url: endpoint.BaseUrl = None,
-    timeout: endpoint.Timeout = None,
-    budget: endpoint.Limit = None,
-    price: endpoint.PriceOption = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    loading: Loading,
+    endpoint: Annotated[EndpointWishes, Without("concurrency", "readout")],
 ) -> None:
     """Talk about the quality of images and videos: ask, follow up, score, compare.
 
@@ -71,32 +68,20 @@ def chat(
         raise UsageError("a replay has its own files", expected="--replay FILE without others")
     events = [] if replay is None else read_transcript(replay)
     record = Transcript(transcript)
-    local = {"device": device, "dtype": dtype, "quantize": (quantize, quantize_vision), "base": base}
-    remote = (base_url, timeout, (budget, price), (cache, no_cache))
+    doing = _doing(functools.partial(_load, loading=loading, endpoint=endpoint), max_tokens, plain)
+    if replay is None:
+        raise typer.Exit(_talk(_session(doing, model or "nano", record, frames), files or []))
+    from mllmqa.chatting.replay import first_model
 
-    def load(name: str) -> Scorer:
-        return _load(name, local, remote)
-
-    if replay is not None:
-        from mllmqa.chatting.replay import first_model
-
-        session = _session(_doing(load, max_tokens, plain), model or first_model(events) or "nano", record, frames)
-        raise typer.Exit(_replayed(session, events, change_models=model is None))
-    session = _session(_doing(load, max_tokens, plain), model or "nano", record, frames)
-    raise typer.Exit(_talk(session, files or []))
+    session = _session(doing, model or first_model(events) or "nano", record, frames)
+    raise typer.Exit(_replayed(session, events, change_models=model is None))
 
 
-def _load(name: str, local: dict[str, Any], remote: tuple[Any, ...]) -> Scorer:
-    """Load a model with the options of the command; those of an endpoint serve models behind one only."""
-    from mllmqa.cli.loading import load_model, quantization
-
-    base_url, timeout, spending, cache = remote
+def _load(name: str, loading: LoadingWishes, endpoint: EndpointWishes) -> Scorer:
+    """Load a model; what is wished of an endpoint is for models behind one, the rest for those on this machine."""
     if name.startswith("api:"):
-        return load_model(
-            name, None, endpoint.endpoint_options(name, base_url, (None, timeout), spending, None, cache)
-        )
-    how = {"device": local["device"], "dtype": local["dtype"], "quantize": quantization(*local["quantize"])}
-    return load_model(name, {"base": local["base"]}, None, **how)
+        return LoadingWishes().load(name, endpoint.options(name))
+    return loading.load(name)
 
 
 def _doing(load: Callable[[str], Scorer], max_tokens: int, plain: bool) -> Doing:
@@ -158,6 +143,5 @@ def _replayed(session: Session, events: Any, *, change_models: bool) -> int:
 
 def _spent(session: Session, screen: Screen) -> None:
     """Say what an endpoint was asked."""
-    usage = getattr(session.scorer.backend, "usage", None)
-    if usage is not None:
-        screen.note(usage.line())
+    for line in spent(session.scorer.backend):
+        screen.note(line)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mllmqa.cli import endpoint
+from mllmqa.cli.endpoint import EndpointWishes, spent
+from mllmqa.cli.groups import OptionGroup, Without, unfolded
 from mllmqa.cli.inputs import Wanted, one_input
+from mllmqa.cli.loading import Loading
+from mllmqa.cli.options import Anchors, Aspect, Model, Seeing
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,59 +20,86 @@ if TYPE_CHECKING:
     from mllmqa.schema import Verdict
     from mllmqa.scoring import Scorer
 
-_Files = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[FILES]...",
-        help="Two files, A and B. With --many: files, folders, globs; - is a list on stdin.",
-        show_default=False,
-    ),
-]
 
+@dataclass(frozen=True)
+class Job(OptionGroup):
+    """What shall be compared."""
 
-def compare(
-    files: _Files = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILES]...",
+            help="Two files, A and B. With --many: files, folders, globs; - is a list on stdin.",
+            show_default=False,
+        ),
+    ] = None
     reference: Annotated[
         str | None, typer.Option(metavar="FILE", help="The pristine original, for models that can be shown one.")
-    ] = None,
-    why: Annotated[bool, typer.Option("--why", help="And say why, in words that rest on readings.")] = False,
-    many: Annotated[bool, typer.Option("--many", help="Rank any number of files.")] = False,
+    ] = None
+    why: Annotated[bool, typer.Option("--why", help="And say why, in words that rest on readings.")] = False
+    many: Annotated[bool, typer.Option("--many", help="Rank any number of files.")] = False
     from_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="With --many: one path per line; - is stdin.")
-    ] = None,
+    ] = None
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="N|LIMIT",
             help="With --many: ask about N pairs at most. Of an endpoint: e.g. 500req, 2Mtok, 5usd. Commas join.",
         ),
-    ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
-    aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
-    anchors: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Score each by comparison with these.")
-    ] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="uniform:N, 1fps, fps:X, tsn:K, keyframes, all. Default: the model's."),
-    ] = None,
-    view: Annotated[
-        str | None, typer.Option(metavar="VIEW", help="What the model sees. Default: the model's.")
-    ] = None,
-    decoder: Annotated[str, typer.Option(help="auto | pyav | torchcodec | decord")] = "auto",
+    ] = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The files that the command line names."""
+        return tuple(self.files or ())
+
+    def check(self, pairs: int | None) -> None:
+        """Check that there is something to compare, by so many pairs at most, and that stdin is asked for once."""
+        if not self.many and (self.from_file is not None or pairs is not None):
+            raise UsageError("a list of files or a budget of pairs is for many files", expected="--many with it")
+        if not self.many and len(self.named) != 2:
+            raise UsageError(f"{len(self.named)} files to compare", expected="two, or --many with any number")
+        shown = [*self.named, *([self.reference] if self.reference is not None else [])]
+        if self.why and (self.many or "-" in shown):
+            raise UsageError("--why is about two files that have names", expected="mllmqa compare --why A B")
+        if shown.count("-") + (self.from_file == "-") > 1:
+            raise UsageError("stdin is asked for more than once", expected="- in one place")
+        if self.many and not self.named and self.from_file is None:
+            raise UsageError("nothing to rank", expected="PATHS or --from-file")
+
+    def run(self, scorer: Scorer, options: ScoreOptions, screen: Screen, pairs: int | None) -> int:
+        """Compare and show; return the exit code."""
+        from mllmqa.asking import ask
+        from mllmqa.comparing import compare, rank_many
+        from mllmqa.schema import Comparison
+
+        third = None if self.reference is None else one_input(self.reference)
+        if not self.many:
+            a, b = (one_input(name) for name in self.named)
+            found = compare(scorer, a, b, reference=third, options=options)
+            code = screen.compared(found)
+            if self.why and isinstance(found, Comparison):
+                screen.reasons(ask(scorer, _question(found.verdict), self.named, reference=self.reference))
+            return code
+        listed = self.from_file or ("-" if "-" in self.named else None)
+        wanted = Wanted(tuple(name for name in self.named if name != "-"), (), (), listed)
+        with screen.progress() as progress:
+            ranked = rank_many(scorer, wanted, options, reference=third, budget=pairs, progress=progress)
+        return screen.ranked(ranked)
+
+
+@unfolded
+def compare(
+    *,
+    job: Job,
+    model: Model = "nano",
+    aspect: Aspect = "quality",
+    anchors: Anchors = None,
+    seeing: Annotated[Seeing, Without("per_frame")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record on stdout; --why: a second.")] = False,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
-    base_url: endpoint.BaseUrl = None,
-    concurrency: endpoint.Concurrency = None,
-    timeout: endpoint.Timeout = None,
-    price: endpoint.PriceOption = None,
-    readout: endpoint.Readout = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    loading: Loading,
+    endpoint: Annotated[EndpointWishes, Without("budget")],
 ) -> None:
     """Say which of two images or videos is better, and by how much; or rank many.
 
@@ -78,75 +108,17 @@ def compare(
 
     Exit code: 0 compared, 1 a file could not be used, 2 usage, 130 interrupted.
     """
-    from mllmqa.cli.loading import load_model, quantization
     from mllmqa.cli.show_compared import Screen
-    from mllmqa.prepare import ScoreOptions
 
-    pairs, limits = _budget(budget)
-    job = _Job(tuple(files or ()), reference, many, from_file, pairs, why)
-    job.check()
-    api = endpoint.endpoint_options(
-        model, base_url, (concurrency, timeout), (limits, price), readout, (cache, no_cache)
-    )
-    options = ScoreOptions(aspect=aspect, frames=frames, view=view, decoder=decoder)
-    bits = quantization(quantize, quantize_vision)
-    scorer = load_model(
-        model, {"base": base}, api, device=device, dtype=dtype, quantize=bits, anchors=anchors or _none(model)
-    )
+    pairs, limits = _budget(job.budget)
+    job.check(pairs)
+    api = replace(endpoint, budget=limits).options(model)
+    scorer = loading.load(model, api, anchors or _none(model))
     screen = Screen(as_json)
-    code = job.run(scorer, options, screen)
-    if api is not None:
-        screen.note(scorer.backend.usage.line(api.price))  # type: ignore[attr-defined]
+    code = job.run(scorer, seeing.options(aspect), screen, pairs)
+    for line in spent(scorer.backend):
+        screen.note(line)
     raise typer.Exit(code)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What shall be compared."""
-
-    files: tuple[str, ...]
-    reference: str | None
-    many: bool
-    from_file: str | None
-    pairs: int | None
-    why: bool
-
-    def check(self) -> None:
-        """Check that there is something to compare, and that stdin is asked for once."""
-        if not self.many:
-            if self.from_file is not None or self.pairs is not None:
-                raise UsageError(
-                    "a list of files or a budget of pairs is for many files", expected="--many with it"
-                )
-            if len(self.files) != 2:
-                raise UsageError(f"{len(self.files)} files to compare", expected="two, or --many with any number")
-        named = [*self.files, *([self.reference] if self.reference is not None else [])]
-        if self.why and (self.many or "-" in named):
-            raise UsageError("--why is about two files that have names", expected="mllmqa compare --why A B")
-        if named.count("-") + (self.from_file == "-") > 1:
-            raise UsageError("stdin is asked for more than once", expected="- in one place")
-        if self.many and not self.files and self.from_file is None:
-            raise UsageError("nothing to rank", expected="PATHS or --from-file")
-
-    def run(self, scorer: Scorer, options: ScoreOptions, screen: Screen) -> int:
-        """Compare and show; return the exit code."""
-        from mllmqa.asking import ask
-        from mllmqa.comparing import compare, rank_many
-        from mllmqa.schema import Comparison
-
-        third = None if self.reference is None else one_input(self.reference)
-        if not self.many:
-            a, b = (one_input(name) for name in self.files)
-            found = compare(scorer, a, b, reference=third, options=options)
-            code = screen.compared(found)
-            if self.why and isinstance(found, Comparison):
-                screen.reasons(ask(scorer, _question(found.verdict), self.files, reference=self.reference))
-            return code
-        listed = self.from_file or ("-" if "-" in self.files else None)
-        wanted = Wanted(tuple(name for name in self.files if name != "-"), (), (), listed)
-        with screen.progress() as progress:
-            ranked = rank_many(scorer, wanted, options, reference=third, budget=self.pairs, progress=progress)
-        return screen.ranked(ranked)
 
 
 def _question(verdict: Verdict) -> str:
@@ -167,6 +139,6 @@ def _budget(text: str | None) -> tuple[int | None, str | None]:
     return (int(numbers[0]) if numbers else None), (limits if limits or text == "" else None)
 
 
-def _none(model: str) -> bool | None:
+def _none(model: str) -> Literal[False] | None:
     """Tell that no anchors are needed: False says so, and an endpoint has none to be told about."""
     return None if model.startswith("api:") else False

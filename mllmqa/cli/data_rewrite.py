@@ -9,11 +9,14 @@ from typing import Annotated
 
 import typer
 
-from mllmqa.cli import endpoint
+from mllmqa.cli.endpoint import Speaking
+from mllmqa.cli.groups import unfolded
 from mllmqa.errors import UsageError
 
 
+@unfolded
 def rewrite(
+    *,
     samples: Annotated[
         Path,
         typer.Argument(metavar="SAMPLES.jsonl", help="Samples with questions and answers.", show_default=False),
@@ -23,13 +26,7 @@ def rewrite(
     frames: Annotated[str | None, typer.Option(metavar="RULE", help="Of videos. Default: uniform:8.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Length of an answer, reasoning included.")] = 1024,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after a run that was stopped.")] = False,
-    base_url: endpoint.BaseUrl = None,
-    concurrency: endpoint.Concurrency = None,
-    timeout: endpoint.Timeout = None,
-    budget: endpoint.Limit = None,
-    price: endpoint.PriceOption = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    endpoint: Speaking,
 ) -> None:
     """Let a teacher write answers anew, told by the labels what is true.
 
@@ -39,9 +36,7 @@ def rewrite(
     from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
     from mllmqa.data.teacher import Teacher, dropped_of, rewrite_file
 
-    found = endpoint.endpoint_options(
-        model, base_url, (concurrency, timeout), (budget, price), None, (cache, no_cache)
-    )
+    found = endpoint.options(model)
     if found is None:
         raise UsageError(f"the teacher is {model!r}", expected="api:MODEL, a model behind an endpoint")
     options = replace(found, max_tokens=max_tokens)

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mllmqa.cli.groups import unfolded
+from mllmqa.cli.options import OwnTable
+from mllmqa.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mllmqa.data.registry.check import Report
 
+UTF_8 = "utf-8-sig"
 JSON = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
@@ -56,19 +61,17 @@ def info(
     _print(table)
 
 
+@unfolded
 def check(
+    *,
     root: Annotated[
         Path,
         typer.Argument(metavar="ROOT", help="Folder of a data set; a table, with --columns; samples."),
     ],
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Which data set it is.")] = None,
     table: Annotated[str | None, typer.Option(metavar="ID", help="Which of its label tables.")] = None,
-    columns: Annotated[
-        str | None, typer.Option(metavar="path=NAME,score=NAME,…", help="A table of one's own: what holds what.")
-    ] = None,
-    direction: Annotated[str | None, typer.Option(help="mos: higher is better | dmos: lower is better.")] = None,
-    limits: Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Its rating scale.")] = None,
-    encoding: Annotated[str, typer.Option(help="Of its text.")] = "utf-8-sig",
+    own: OwnTable,
+    encoding: Annotated[str, typer.Option(help="Of its text.")] = UTF_8,
     labels_only: Annotated[bool, typer.Option("--labels-only", help="Do not look for media files.")] = False,
     opened: Annotated[bool, typer.Option("--open", help="Open media files and masks, too.")] = False,
     as_json: JSON = False,
@@ -79,30 +82,26 @@ def check(
     """
     from mllmqa.cli.data_check import check_samples
     from mllmqa.data.media_check import Depth
-    from mllmqa.data.ratings import Columns, RatingScale
     from mllmqa.data.registry.check import check_known, check_table
     from mllmqa.data.sample_records import SUFFIXES
     from mllmqa.data.tables import TableForm
-    from mllmqa.errors import UsageError
 
     if labels_only and opened:
         raise UsageError("--labels-only and --open contradict each other")
     media: Depth = "none" if labels_only else "open" if opened else "exists"
-    if columns is None and root.suffix in SUFFIXES and root.is_file():
-        if name or table or direction or limits or encoding != "utf-8-sig":
+    if own.columns is None and root.suffix in SUFFIXES and root.is_file():
+        if name or table or own != OwnTable() or encoding != UTF_8:
             raise UsageError("a file of samples says itself what it holds", hint="give --columns for a table")
         check_samples(root, media=media, as_json=as_json)
-    if columns is None:
-        if direction or limits or encoding != "utf-8-sig":
-            raise UsageError("--direction, --range and --encoding belong to --columns")
+    described = own.read()
+    if described is None:
+        if encoding != UTF_8:
+            raise UsageError("--encoding belongs to --columns")
         report = check_known(root, name, table, media=media)
     else:
         if name or table:
             raise UsageError("--columns describes a table of one's own", hint="leave out --name and --table")
-        if direction is None or limits is None:
-            raise UsageError("--columns needs --direction and --range: what scores mean is never guessed")
-        scale, form = RatingScale.parse(direction, limits), TableForm(encoding=encoding)
-        report = check_table(root, Columns.parse(columns), scale, form, media=media)
+        report = check_table(root, *described, TableForm(encoding=encoding), media=media)
     if as_json:
         print(json.dumps(report.record(), ensure_ascii=False))
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mllmqa.cli.options import JsonRecord
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ By = Annotated[
     ),
 ]  # fmt: skip
 Resamples = Annotated[int | None, typer.Option(min=1, help="Of the bootstrap. Default: 10000.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="One JSON record on stdout.")]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]
 
 
@@ -35,7 +35,7 @@ def show(
     ] = None,
     resamples: Resamples = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Tables in Markdown.")] = False,
-    as_json: Json = False,
+    as_json: JsonRecord = False,
 ) -> None:
     """Make all figures of a run from its log: no model is asked, no medium is opened.
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from mllmqa.cli import endpoint
 from mllmqa.cli.ask import opened
+from mllmqa.cli.endpoint import EndpointWishes, spent
+from mllmqa.cli.groups import unfolded
+from mllmqa.cli.loading import Loading
+from mllmqa.cli.options import Anchors, Model, Reference
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,14 +23,16 @@ FORMATS = ("text", "json", "markdown", "html")
 _OURS = b'<meta name="generator" content="mllmqa '
 
 
+@unfolded
 def explain(
+    *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="An image or a video; - is stdin.")],
     form: Annotated[str, typer.Option("--format", help=" | ".join(FORMATS))] = "text",
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there instead of to stdout.")] = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write the heat map, or the timeline of a video.")
     ] = None,
-    reference: Annotated[str | None, typer.Option(metavar="FILE", help="The pristine original.")] = None,
+    reference: Reference = None,
     steps: Annotated[
         str | None, typer.Option(metavar="three|five", help="Reasoning, too, of models that follow instructions.")
     ] = None,
@@ -35,22 +40,11 @@ def explain(
     frames: Annotated[
         str, typer.Option(metavar="RULE", help="Of a video, each scored: uniform:N, fps:X, …")
     ] = "uniform:16",
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
+    model: Model = "nano",
     max_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of each text of the model.")] = 256,
-    anchors: Annotated[str | None, typer.Option(metavar="FOLDER", help="Score by comparison with these.")] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
-    base_url: endpoint.BaseUrl = None,
-    concurrency: endpoint.Concurrency = None,
-    timeout: endpoint.Timeout = None,
-    budget: endpoint.Limit = None,
-    price: endpoint.PriceOption = None,
-    readout: endpoint.Readout = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    anchors: Anchors = None,
+    loading: Loading,
+    endpoint: EndpointWishes,
 ) -> None:
     """Explain the quality of an image or a video: level, distortions, where, when, and one paragraph.
 
@@ -58,7 +52,6 @@ def explain(
     """
     from mllmqa.asking.explain import ExplainOptions
     from mllmqa.asking.explain import explain as explained
-    from mllmqa.cli.loading import load_model, quantization
 
     if form not in FORMATS:
         raise UsageError(f"--format {form!r}", expected=" | ".join(FORMATS))
@@ -69,19 +62,13 @@ def explain(
     options = ExplainOptions(_grid(tiles), frames, cast("Steps | None", steps), max_tokens)
     for place in (out, picture):
         _check_free(place)
-    api = endpoint.endpoint_options(
-        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
-    )
-    scorer = load_model(
-        model, {"base": base}, api, device=device, dtype=dtype, quantize=quantization(quantize, quantize_vision),
-        anchors=anchors,
-    )  # fmt: skip
+    api = endpoint.options(model)
+    scorer = loading.load(model, api, anchors)
     source = opened(file)
-    pristine = None if reference is None else opened(reference)
-    it = explained(scorer, source, reference=pristine, options=options)
+    it = explained(scorer, source, reference=None if reference is None else opened(reference), options=options)
     _write(it, (file, source), form, (out, picture))
-    if api is not None:
-        print(scorer.backend.usage.line(api.price), file=sys.stderr)  # type: ignore[attr-defined]
+    for line in spent(scorer.backend):
+        print(line, file=sys.stderr)
 
 
 def _write(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
 
 from mllmqa.cli.app import AT_END
+from mllmqa.cli.groups import OptionGroup, Without
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,32 +20,70 @@ if TYPE_CHECKING:
     from mllmqa.models.quantize import Quantization
     from mllmqa.scoring import Scorer
 
+DEVICES = "auto | cpu | cuda | cuda:N | mps | balanced"
+DTYPES = "auto | float32 | bfloat16 | float16"
+BITS = "8bit|4bit"
 
-def load_model(
-    model: str, rare: dict[str, Any] | None = None, endpoint: ApiOptions | None = None, **options: Any
-) -> Scorer:
-    """Load a scorer; what libraries say about it is kept from the terminal.
 
-    Args:
-        model: As after ``--model``.
-        rare: Fields of :class:`~mllmqa.models.load.LocalOptions`; those that are None or False say nothing.
-        endpoint: Options of an endpoint.
-        options: As for :func:`mllmqa.loading.load`.
+@dataclass(frozen=True)
+class LoadingWishes(OptionGroup):
+    """How a model on this machine shall be loaded."""
 
-    Raises:
-        UsageError: Both ``rare`` and ``endpoint`` say something.
-    """
-    quiet()
-    from mllmqa.loading import load
-    from mllmqa.models.load import LocalOptions
+    device: Annotated[str, typer.Option(help=DEVICES)] = "auto"
+    dtype: Annotated[str, typer.Option(help=DTYPES)] = "auto"
+    quantize: Annotated[str | None, typer.Option(metavar=BITS, help="Of the language model.")] = None
+    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False
+    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as the model.")] = None
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slow start.")] = False
 
-    said = {name: value for name, value in (rare or {}).items() if value}
-    if endpoint is not None and said:
-        raise UsageError(f"a model behind an endpoint has no {', '.join(map(_flag, said))}", where=model)
-    scorer = load(model, options=endpoint or (LocalOptions(**said) if said else None), **options)
-    if close := getattr(scorer.backend, "close", None):
-        AT_END.callback(close)
-    return scorer
+    def load(
+        self,
+        model: str,
+        endpoint: ApiOptions | None = None,
+        anchors: str | os.PathLike[str] | Literal[False] | None = None,
+    ) -> Scorer:
+        """Load a scorer; what libraries say about it is kept from the terminal.
+
+        Args:
+            model: As after ``--model``.
+            endpoint: Options of an endpoint; None for a model on this machine.
+            anchors: As for :func:`mllmqa.loading.load`.
+
+        Raises:
+            UsageError: What is wished cannot be had, among it all that an endpoint has no say in.
+        """
+        bits = self.quantization()
+        quiet()
+        from mllmqa.loading import load
+        from mllmqa.models.load import LocalOptions
+
+        rare: dict[str, Any] = {"base": self.base, "compiled": self.compiled}
+        said = {name: value for name, value in rare.items() if value}
+        if endpoint is not None and said:
+            raise UsageError(f"a model behind an endpoint has no {', '.join(map(_flag, said))}", where=model)
+        options = endpoint or (LocalOptions(**said) if said else None)
+        scorer = load(model, device=self.device, dtype=self.dtype, quantize=bits, anchors=anchors, options=options)
+        if close := getattr(scorer.backend, "close", None):
+            AT_END.callback(close)
+        return scorer
+
+    def quantization(self) -> Quantization | None:
+        """Read ``--quantize`` and ``--quantize-vision``.
+
+        Raises:
+            UsageError: ``--quantize-vision`` by itself, or an unknown scheme.
+        """
+        from mllmqa.models.quantize import Quantization
+
+        if self.quantize is not None:
+            return Quantization.of(self.quantize, vision=self.quantize_vision)
+        if self.quantize_vision:
+            raise UsageError("--quantize-vision says what else to quantise", expected="--quantize with it")
+        return None
+
+
+Loading = Annotated[LoadingWishes, Without("compiled")]
+"""Of the commands that ask a model too little for torch.compile to be worth its slow start."""
 
 
 def _flag(field: str) -> str:
@@ -57,18 +100,3 @@ def quiet() -> None:
     warnings.simplefilter("ignore", FutureWarning)
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-
-
-def quantization(scheme: str | None, vision: bool) -> Quantization | None:
-    """Read ``--quantize`` and ``--quantize-vision``.
-
-    Raises:
-        UsageError: ``--quantize-vision`` by itself, or an unknown scheme.
-    """
-    from mllmqa.models.quantize import Quantization
-
-    if scheme is not None:
-        return Quantization.of(scheme, vision=vision)
-    if vision:
-        raise UsageError("--quantize-vision says what else to quantise", expected="--quantize with it")
-    return None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mllmqa.cli import endpoint
+from mllmqa.cli.endpoint import EndpointWishes, spent
+from mllmqa.cli.groups import OptionGroup, unfolded
+from mllmqa.cli.inputs import Wanted
+from mllmqa.cli.loading import LoadingWishes
+from mllmqa.cli.options import Anchors, Aspect, Model, Seeing, Workers
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,91 +20,79 @@ if TYPE_CHECKING:
     from mllmqa.schema import Score, Unscored
     from mllmqa.sinks import Sink
 
+
+@dataclass(frozen=True)
+class Into(OptionGroup):
+    """The file that results go to, if any."""
+
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a CSV file.")] = None
+    jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JSON lines.")] = None
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file.")] = None
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the file of a run that was stopped.")] = False
+
+    def check(self, *, as_json: bool) -> None:
+        """Check that results go to one place."""
+        if len(self.chosen) + as_json > 1:
+            raise UsageError("--json, --csv, --jsonl and --parquet exclude each other", expected="one of them")
+        if self.resume and not self.chosen:
+            raise UsageError("--resume continues a file", expected="--csv, --jsonl or --parquet with it")
+
+    @property
+    def chosen(self) -> dict[str, Path]:
+        """The file by its kind; empty for none."""
+        named = (("csv", self.csv), ("jsonl", self.jsonl), ("parquet", self.parquet))
+        return {kind: path for kind, path in named if path}
+
+
 _Paths = Annotated[
     list[str] | None,
     typer.Argument(metavar="[PATHS]...", help="Files, folders, globs; - is one file on stdin.", show_default=False),
 ]
 
 
+@unfolded
 def score(
+    *,
     paths: _Paths = None,
     image: Annotated[list[str] | None, typer.Option(metavar="FILE", help="An image. Repeatable.")] = None,
     video: Annotated[list[str] | None, typer.Option(metavar="FILE", help="A video. Repeatable.")] = None,
     from_file: Annotated[str | None, typer.Option(metavar="FILE", help="One path per line; - is stdin.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|PATH|HUB-ID|api:NAME", help="See `mllmqa models`.")] = "nano",
-    aspect: Annotated[str, typer.Option(help="quality | aesthetics")] = "quality",
-    anchors: Annotated[str | None, typer.Option(metavar="FOLDER", help="Score by comparison with these.")] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="uniform:N, 1fps, fps:X, tsn:K, keyframes, all. Default: the model's."),
-    ] = None,
-    per_frame: Annotated[bool, typer.Option("--per-frame", help="Score each frame of a video, too.")] = False,
-    view: Annotated[
-        str | None, typer.Option(metavar="VIEW", help="What the model sees. Default: the model's.")
-    ] = None,
-    decoder: Annotated[str, typer.Option(help="auto | pyav | torchcodec | decord")] = "auto",
+    model: Model = "nano",
+    aspect: Aspect = "quality",
+    anchors: Anchors = None,
+    seeing: Seeing,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record per line on stdout.")] = False,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a CSV file.")] = None,
-    jsonl: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JSON lines.")] = None,
-    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Parquet file.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the file of a run that was stopped.")] = False,
+    into: Into,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N inputs.")] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N | mps | balanced")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto | float32 | bfloat16 | float16")] = "auto",
-    quantize: Annotated[str | None, typer.Option(metavar="8bit|4bit", help="Of the language model.")] = None,
-    quantize_vision: Annotated[bool, typer.Option("--quantize-vision", help="Of the vision tower, too.")] = False,
-    base: Annotated[str | None, typer.Option(metavar="MODEL", help="Under an adapter given as --model.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile: slow start.")] = False,
+    loading: LoadingWishes,
     batch_size: Annotated[str, typer.Option(metavar="N|auto", help="Requests per forward pass.")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Decode threads. Default: one per core.")
-    ] = None,
+    workers: Workers = None,
     scale: Annotated[int, typer.Option(help="Shown scale: 5 | 100. Records always have 1..5.")] = 5,
-    base_url: endpoint.BaseUrl = None,
-    concurrency: endpoint.Concurrency = None,
-    timeout: endpoint.Timeout = None,
-    budget: endpoint.Limit = None,
-    price: endpoint.PriceOption = None,
-    readout: endpoint.Readout = None,
-    cache: endpoint.CacheFolder = None,
-    no_cache: endpoint.NoCache = False,
+    endpoint: EndpointWishes,
 ) -> None:
     """Score the quality of images and videos.
 
     Exit code: 0 all scored, 1 some unscored, 2 usage, 130 interrupted.
     """
-    from mllmqa.cli.inputs import Wanted
-    from mllmqa.cli.loading import load_model, quantization
     from mllmqa.cli.show import Screen
-    from mllmqa.prepare import ScoreOptions
 
-    chosen = {kind: path for kind, path in (("csv", csv), ("jsonl", jsonl), ("parquet", parquet)) if path}
-    if len(chosen) + as_json > 1:
-        raise UsageError("--json, --csv, --jsonl and --parquet exclude each other", expected="one of them")
-    if resume and not chosen:
-        raise UsageError("--resume continues a file", expected="--csv, --jsonl or --parquet with it")
+    into.check(as_json=as_json)
     if scale not in (5, 100):
         raise UsageError(f"--scale {scale}", expected="5 or 100")
-    options = ScoreOptions(aspect=aspect, frames=frames, per_frame=per_frame, view=view, decoder=decoder)
     size = _batch_size(batch_size)
     wanted = Wanted(tuple(paths or ()), tuple(image or ()), tuple(video or ()), from_file, limit)
-    wanted.check(resume=resume)
-    api = endpoint.endpoint_options(
-        model, base_url, (concurrency, timeout), (budget, price), readout, (cache, no_cache)
-    )
-
-    output = _Output(chosen, resume)
-    bits = quantization(quantize, quantize_vision)
-    rare = {"base": base, "compiled": compiled}
-    scorer = load_model(model, rare, api, device=device, dtype=dtype, quantize=bits, anchors=anchors)
+    wanted.check(resume=into.resume)
+    api = endpoint.options(model)
+    output = _Output(into.chosen, into.resume)
+    scorer, options = loading.load(model, api, anchors), seeing.options(aspect)
     output.open(scorer.plan(options).spec)
-    with Screen(as_json=as_json, quiet=bool(chosen), scale=scale, total=wanted.total) as screen:
+    with Screen(as_json=as_json, quiet=bool(into.chosen), scale=scale, total=wanted.total) as screen:
         for result in scorer.stream(wanted, options, workers=workers, batch_size=size, is_done=output.is_done):
             output.write(result)
             screen.show(result)
         output.close()
-    if api is not None:
-        screen.note(scorer.backend.usage.line(api.price))  # type: ignore[attr-defined]
+    for line in spent(scorer.backend):
+        screen.note(line)
     raise typer.Exit(screen.finish(already=output.already, already_unscored=output.already_unscored))
 
 

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mllmqa.cli.groups import OptionGroup, unfolded
 
 if TYPE_CHECKING:
     from mllmqa.training.launch import How
     from mllmqa.training.stage import Stage
 
 
+@dataclass(frozen=True)
+class Running(OptionGroup):
+    """How a stage is run."""
+
+    processes: Annotated[int, typer.Option(min=1, max=1024, help="One per GPU; or on CPUs, with --cpu.")] = 1
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False
+    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that load data, for each.")] = 1
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")] = False
+
+    def how(self) -> How:
+        """Return this as the training has it."""
+        from mllmqa.training.launch import How
+
+        return How(**asdict(self))
+
+
+@unfolded
 def train_stage(
+    *,
     stage: Annotated[
         str | None, typer.Argument(metavar="STAGE", help="A name of --list, or a YAML file.", show_default=False)
     ] = None,
@@ -26,10 +47,7 @@ def train_stage(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the run; else runs/STAGE.", show_default=False)
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, max=1024, help="One per GPU; or on CPUs, with --cpu.")] = 1,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
-    workers: Annotated[int, typer.Option(min=0, max=256, help="Processes that load data, for each.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last complete checkpoint.")] = False,
+    running: Running,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what is trained, on what, how long, in how much memory.")
     ] = False,
@@ -61,10 +79,8 @@ def train_stage(
     if dry_run:
         from mllmqa.cli.train_plan import show_plan
 
-        raise typer.Exit(0 if show_plan(wanted, processes) else 1)
-    from mllmqa.training.launch import How
-
-    raise typer.Exit(_run(wanted, out, How(processes, cpu, resume, workers)))
+        raise typer.Exit(0 if show_plan(wanted, running.processes) else 1)
+    raise typer.Exit(_run(wanted, out, running.how()))
 
 
 def _run(stage: Stage, out: Path | None, how: How) -> int:

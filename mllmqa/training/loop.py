@@ -192,6 +192,7 @@ class _Meter:
         self.cpu = time.process_time()
 
     def add(self, step: int, parts: Losses) -> None:
+        """Take the losses of a step; every so many steps, and at the last, write their means."""
         for name, value in parts.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
         self.count += 1

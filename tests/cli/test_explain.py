@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mllmqa.asking.explain import Assessment
+from mllmqa.asking.records import REASONS
 from tests.asking.conftest import Eye
 from tests.conftest import Run
 from tests.loopback import without_endpoint
@@ -34,7 +35,7 @@ def test_text(run: Run, photo: Path, model: tuple[str, ...]) -> None:
     assert ran.code == 0, ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith(f"{photo}: fair, 3.00 ±")
-    assert lines[-1].startswith("Composed of the readings (says-nothing)")
+    assert lines[-1].startswith(f"Composed of the readings ({REASONS['says-nothing']})")
 
 
 def test_every_format_and_the_picture(run: Run, photo: Path, model: tuple[str, ...], tmp_path: Path) -> None:

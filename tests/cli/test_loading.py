@@ -11,7 +11,7 @@ import pytest
 from transformers.utils import logging as transformers_logging
 
 from mllmqa import loading
-from mllmqa.cli.loading import load_model, quantization, quiet
+from mllmqa.cli.loading import LoadingWishes, quiet
 from mllmqa.errors import UsageError
 from mllmqa.models.api import ApiOptions
 from mllmqa.models.load import LocalOptions
@@ -57,9 +57,9 @@ def test_what_an_endpoint_cannot_have_is_one_line(
 
 def test_both_kinds_of_options_are_refused_only_where_both_say_something() -> None:
     with pytest.raises(UsageError, match="a model behind an endpoint has no --base, --compile"):
-        load_model("api:gpt", {"base": "nano", "compiled": True}, ApiOptions(base_url=NOWHERE))
+        LoadingWishes(base="nano", compiled=True).load("api:gpt", ApiOptions(base_url=NOWHERE))
     with pytest.raises(UsageError, match="options of an endpoint are given"):
-        load_model("nano", {"base": None, "compiled": False}, ApiOptions(base_url=NOWHERE))
+        LoadingWishes().load("nano", ApiOptions(base_url=NOWHERE))
 
 
 @pytest.mark.parametrize("options", [LocalOptions(), LocalOptions(base="nano"), LocalOptions(compiled=True)])
@@ -68,8 +68,8 @@ def test_options_of_this_machine_for_an_endpoint(options: LocalOptions) -> None:
         loading.load("api:gpt", options=options)
 
 
-def test_options_that_say_nothing_are_none() -> None:
-    scorer = load_model("nano", {"base": None, "compiled": False}, device="cpu")
+def test_wishes_that_say_nothing_are_none() -> None:
+    scorer = LoadingWishes(device="cpu").load("nano")
     assert (scorer.backend.info.model, scorer.backend.info.device) == ("nano", "cpu")
 
 
@@ -88,7 +88,8 @@ def test_libraries_are_quiet_about_what_is_no_error() -> None:
 
 
 def test_quantisation_is_read() -> None:
-    assert quantization(None, vision=False) is None
-    assert quantization("4bit", vision=True) == Quantization.of("4bit", vision=True)
+    assert LoadingWishes().quantization() is None
+    wished = LoadingWishes(quantize="4bit", quantize_vision=True)
+    assert wished.quantization() == Quantization.of("4bit", vision=True)
     with pytest.raises(UsageError, match="expected --quantize with it"):
-        quantization(None, vision=True)
+        LoadingWishes(quantize_vision=True).load("nano")

@@ -123,6 +123,7 @@ class _AsItIs(SourceFileLoader):
     """Runs the text that is there now: byte code of another one may have its time and size."""
 
     def get_code(self, fullname: str) -> CodeType:
+        """Compile the file, whatever byte code lies beside it."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
 

@@ -195,6 +195,7 @@ class _LeftOut:
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
 
     def write(self, outcome: Outcome) -> None:
+        """Append an item that gave no sample, at once."""
         record = {"item": outcome.number, "reason": outcome.reason, "message": outcome.message}
         self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._file.flush()

@@ -70,6 +70,7 @@ class _Search:
     seed: int
 
     def at(self, place: float) -> tuple[float, Distorted]:
+        """Return the loss at a severity, 0..6 (the ends of the entry), and the picture distorted so."""
         rng = np.random.Generator(np.random.PCG64(self.seed))
         made = run(self.pixels, self.entry, interpolated(self.entry, place), rng)
         return ms_ssim_loss(self.pixels, made.pixels), made

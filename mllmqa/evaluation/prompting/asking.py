@@ -66,6 +66,7 @@ class _Shown:
 
     @property
     def size(self) -> int:
+        """Bytes that it takes in memory."""
         return (0 if self.view is None else self.view.nbytes) + (0 if self.file is None else len(self.file.data))
 
 

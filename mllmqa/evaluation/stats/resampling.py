@@ -252,6 +252,7 @@ class _Space:
         self.upto = np.zeros((rows, items + 1), dtype=np.int32)
 
     def fits(self, weights: Counts) -> bool:
+        """Tell whether a block of resamples, shape (rows, items), has room here."""
         rows, items = self.drawn.shape
         return bool(items == weights.shape[1] and rows >= len(weights))
 

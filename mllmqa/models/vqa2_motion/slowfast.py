@@ -33,6 +33,7 @@ class _Stem(nn.Module):
         self.pool = nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, T, H, W) → (B, channels, T, H/4, W/4)."""
         return self.pool(torch.relu(self.norm(self.conv(x))))  # type: ignore[no-any-return]
 
 
@@ -49,6 +50,7 @@ class _Bottleneck(nn.Module):
         self.norm_c = nn.BatchNorm3d(outside)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inside, T, H, W) → (B, outside, T, H/stride, W/stride)."""
         x = torch.relu(self.norm_a(self.conv_a(x)))
         x = torch.relu(self.norm_b(self.conv_b(x)))
         return self.norm_c(self.conv_c(x))  # type: ignore[no-any-return]
@@ -67,6 +69,7 @@ class _Block(nn.Module):
         self.branch2 = _Bottleneck(inside, inner, outside, frames, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inside, T, H, W) → (B, outside, T, H/stride, W/stride)."""
         short = x
         if self.branch1_conv is not None and self.branch1_norm is not None:
             short = self.branch1_norm(self.branch1_conv(x))
@@ -84,6 +87,7 @@ class _Stage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inside, T, H, W) → (B, outside, T, H/stride, W/stride)."""
         for block in self.res_blocks:
             x = block(x)
         return x
@@ -100,6 +104,7 @@ class _Fuse(nn.Module):
         self.norm = nn.BatchNorm3d(channels * ratio)
 
     def forward(self, slow: Tensor, fast: Tensor) -> Tensor:
+        """(B, C, T, H, W) and (B, channels, 4T, H, W) → (B, C + ratio · channels, T, H, W)."""
         return torch.cat([slow, torch.relu(self.norm(self.conv_fast_to_slow(fast)))], dim=1)
 
 
@@ -112,6 +117,7 @@ class _Pathways(nn.Module):
         self.multipathway_fusion = fuse
 
     def forward(self, slow: Tensor, fast: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of both pathways behind this stage."""
         slow, fast = self.multipathway_blocks[0](slow), self.multipathway_blocks[1](fast)
         return (slow if self.multipathway_fusion is None else self.multipathway_fusion(slow, fast)), fast
 
