@@ -31,6 +31,7 @@ from mllmqa.evaluation.stats import (
     per_group,
     retest,
 )
+from mllmqa.evaluation.stats import letters as stats_letters
 from mllmqa.models.api.options import Price
 
 RESAMPLES = 10_000
@@ -234,26 +235,7 @@ def letters(modes: Sequence[str], values: Sequence[float], found: Sequence[Contr
         values: Their SRCC; the best gets ``a``. A mode without SRCC gets none.
         found: All pairs, adjusted.
     """
-    apart = {frozenset((c.a, c.b)) for c in found if c.adjusted < ALPHA}
-    known = [
-        mode
-        for mode, value in sorted(zip(modes, values, strict=True), key=lambda x: -x[1])
-        if not math.isnan(value)
-    ]
-    columns: list[set[str]] = [set(known)]
-    for a, b in combinations(known, 2):
-        if frozenset((a, b)) not in apart:
-            continue
-        split = [
-            part for column in columns for part in ((column - {a}, column - {b}) if {a, b} <= column else (column,))
-        ]
-        columns = [
-            c for k, c in enumerate(split) if not any(c < d or (c == d and k > i) for i, d in enumerate(split))
-        ]
-    columns.sort(key=lambda column: [mode not in column for mode in known])
-    return {
-        mode: "".join(chr(ord("a") + k) for k, column in enumerate(columns) if mode in column) for mode in modes
-    }
+    return stats_letters(modes, values, {frozenset((c.a, c.b)) for c in found if c.adjusted < ALPHA})
 
 
 def scores_table(bench: Bench, reports: Sequence[ModeReport]) -> NDArray[np.float64]:
