@@ -1,7 +1,7 @@
 """Self-contained HTML pages: one way to fill a template, one palette, one rule for what may be replaced.
 
-Pages have no script and ask for nothing from a network (their policy forbids both). Light and dark follow the reader's
-own setting.
+Pages have no script and ask for nothing from a network: their policy forbids both. Light and dark follow the
+setting of the reader.
 """
 
 from __future__ import annotations

@@ -144,6 +144,28 @@ def _of_groups(data: str, subset: str, by: str, rows: Sequence[Row]) -> Table:
     return Table(f"{data}, {subset}, by {by}", head, tuple(made))
 
 
+def of_figures(row: Row) -> Table:
+    """Return every figure of a row with interval, bounds and numbers, or why there is none."""
+    named = {
+        "SRCC": row.srcc, "KRCC": row.krcc, "PLCC": row.plcc, "PLCC fit": row.plcc_mapped,
+        "RMSE fit": row.rmse_mapped, "RMSE": row.rmse, "pairs": row.pair_accuracy, "in bands": row.srcc_in_bands,
+        "CRPS": row.crps, **{f"inside {one.level:.0%}": one.share for one in row.coverage},
+    }  # fmt: skip
+    if row.panel is not None:
+        one = row.panel
+        named |= {"outliers": one.outliers, "RMSE*": one.rmse_beyond, "AUC different": one.different_similar}
+        named |= {"AUC better": one.better_worse, "C0": one.correct, "resolves": one.resolving_power}
+    rows = []
+    for name, found in named.items():
+        if found is not None:
+            bounds = (_plain(found.worst), _plain(found.best)) if found.n_unscored else ("", "")
+            ends = ("", "") if found.low is None else (_plain(found.low), _plain(found.high))
+            cells = (name, _plain(found.value), *ends, *bounds, f"{found.n:,}", f"{found.n_unscored:,}")
+            rows.append((*cells, found.reason or ""))
+    head = ("figure", "value", "low", "high", "worst", "best", "n", "unscored", "why none")
+    return Table(f"{row.scorer} on {row.data}, {row.subset}: all figures", head, tuple(rows))
+
+
 def of_panel(data: str, subset: str, rows: Sequence[Row]) -> Table:
     """Return the figures beside the spread of the ratings."""
     made, widths, drawn = [], set(), 0

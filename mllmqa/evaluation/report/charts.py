@@ -42,7 +42,7 @@ def scorers_chart(part: c.Part, about: Data) -> Chart:
     what = "Dots with 95 % intervals; scorers that share a letter do not differ at 5 % (Holm)."
     lost = any(row.n_unscored for row in part.rows)
     more = " Thin lines: if the unscored items had got the worst or the best scores possible." if lost else ""
-    room = Room(760, names=180, notes=100)
+    room = Room(1040, names=190, notes=110)
     return Chart(rows(marks, axis, "SRCC of all scorers", rules=rules, room=room), what + more)
 
 

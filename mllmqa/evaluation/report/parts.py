@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -135,8 +136,12 @@ def to_html(page: Page) -> str:
 
 
 def _cell(text: str) -> Markup:
-    """Return a cell whose interval or bounds are set back."""
+    """Return a cell whose interval or bounds are set back, and whose negative numbers have a minus."""
+    text = _MINUS.sub("−", text)
     value, opened, rest = text.partition(" [")
     if not opened:
         value, opened, rest = text.partition(" (")
     return Markup("{}<small>{}{}</small>").format(value, opened, rest) if opened else Markup("{}").format(text)
+
+
+_MINUS = re.compile(r"(?<![\w.-])-(?=[.\d])")

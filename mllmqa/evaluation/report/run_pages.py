@@ -10,7 +10,6 @@ from mllmqa.evaluation.report import charts
 from mllmqa.evaluation.report.content import Content, Disagreement, Part, disagreements
 from mllmqa.evaluation.report.parts import (
     Cell,
-    Chart,
     Fold,
     Gallery,
     Matrix,
@@ -23,7 +22,7 @@ from mllmqa.evaluation.report.parts import (
     to_html,
 )
 from mllmqa.evaluation.summary import Row
-from mllmqa.evaluation.tables import NONE, Table, leaderboard, of_data, of_panel, tables
+from mllmqa.evaluation.tables import NONE, Table, leaderboard, of_data, of_figures, of_panel, tables
 
 OPEN = 2
 """Scorers whose charts are not folded away."""
@@ -58,6 +57,7 @@ def as_markdown(found: Content, worst: int = THUMBNAILS) -> str:
     lines += [f"- {note}" for note in found.summary.notes] + ([""] if found.summary.notes else [])
     made = tables(found.summary, letters)
     made += [table(list(part.pairs)) for part in found.parts if part.pairs and part.columns.subset == "all"]
+    made += [of_figures(row) for row in found.summary.rows]
     for part in found.parts:
         if part.columns.subset == "all":
             made += [one for row in part.rows if (one := _worst_table(part, row, worst)) is not None]
@@ -101,6 +101,8 @@ def _section(found: Content, part: Part, thumbnails: int) -> Section:
         made.append(_matrix(part))
     if whole:
         made += [_scorer(part, row, thumbnails, is_open=k < OPEN) for k, row in enumerate(part.rows)]
+    every = tuple(Shown(of_figures(row)) for row in part.rows)
+    made.append(Fold("All figures", "with intervals, bounds of the unscored, and numbers of items", every))
     lead = f"{part.rows[0].n_items:,} items." if part.rows else "No scorer has begun."
     return Section(name if whole else f"{name}, {subset}", tuple(made), lead)
 
@@ -177,6 +179,3 @@ def _about(found: Content) -> tuple[Simple, ...]:
         )
         rows.append((one.name, one.kind, one.direction, said))
     return (Shown(Table("Scorers", ("scorer", "kind", "direction", "about"), tuple(rows)), strong=0),)
-
-
-__all__ = ["OPEN", "THUMBNAILS", "Chart", "as_html", "as_markdown"]
