@@ -24,6 +24,7 @@ from mllmqa.evaluation.stats import (
     Resampled,
     Retest,
     bootstrap,
+    bootstrap_statistic,
     compare,
     correlate,
     holm,
@@ -70,7 +71,7 @@ class ModeReport:
         answered: Readable answers.
         failures: Share of each kind of failure among the asked.
         srcc: The headline: over all pictures, or the mean over references.
-        interval: Of SRCC over all pictures, resampling pictures; None with references or without SRCC.
+        interval: Of SRCC, resampling pictures, or references where there are any (NaN below 5); None without SRCC.
         overall: All figures over all pictures; None with references, whose scores do not compare.
         references: SRCC inside each reference; None without references.
         scores: Of the pictures.
@@ -156,6 +157,8 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
     interval = None
     if overall is not None and not math.isnan(srcc.value):
         interval = bootstrap(scores.values, opinions, resamples=RESAMPLES, seed=bench.design.seed).srcc[0]
+    if inside is not None:
+        interval = _over_references(inside, bench.design.seed)
     own = [lines[trial.id] for trial, _ in found]
     kinds = habits.failures([one for _, one in found])
     several = strategy.stimulus in ("double", "multiple", "two-afc")
@@ -178,6 +181,15 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
         spent=_spent([trial for trial, _ in found], own, bench, price, srcc.value),
         originals=Share.of(sum(sent), len(sent)),
     )
+
+
+def _over_references(inside: Grouped, seed: int) -> Resampled | None:
+    """Resample the references that have a figure."""
+    values = np.array([group.figure.value for group in inside.groups])
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    return bootstrap_statistic(lambda i: float(values[i].mean()), len(values), resamples=RESAMPLES, seed=seed)
 
 
 def _retest(answered: Answered, trials: Sequence[Trial]) -> Retest | None:
