@@ -84,14 +84,17 @@ def cost(modes: Sequence[ModeReport], pictures: int) -> Chart | None:
     at = np.array([values[i] for i in front]), np.array([known[i].srcc.value for i in front])
     parts = [plot.line(*at, "front")]
     spots = [plot.at(x, m.srcc.value) for x, m in zip(values, known, strict=True)]
-    for (across, down), m, x, y in zip(spots, known, values, _apart(spots), strict=True):
+    ends_left = [across > 0.85 * plot.width for across, _ in spots]
+    heights = _apart(
+        spots, [(-1 if left else 1) * (12 + 7 * len(m.mode)) for left, m in zip(ends_left, known, strict=True)]
+    )
+    for (across, down), m, x, y, left in zip(spots, known, values, heights, ends_left, strict=True):
         low, high = interval(m)
         if low is not None and high is not None:
             parts.append(plot.upright(x, low, high, f"bound {css(m.mode)}"))
         dot = Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="5"><title>{}</title></circle>')
         parts.append(dot.format(css(m.mode), across, down, m.mode))
-        side = "end" if across > 0.85 * plot.width else "start"
-        parts.append(label(m.mode, across + (-9 if side == "end" else 9), y + 4, side, "text"))
+        parts.append(label(m.mode, across + (-9 if left else 9), y + 4, "end" if left else "start", "text"))
     caption = "Dashed: modes that no other one beats at the same cost or less. Lines: 95 % intervals."
     return Chart(plot.svg(f"SRCC against {name}", *parts), caption)
 
@@ -105,15 +108,16 @@ def _front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return front
 
 
-def _apart(spots: Sequence[tuple[float, float]]) -> list[float]:
-    """Return the heights of labels so that those of near dots do not lie on each other."""
-    placed: list[tuple[float, float]] = []
+def _apart(spots: Sequence[tuple[float, float]], reach: Sequence[float]) -> list[float]:
+    """Return the heights of labels so that none lies on another; each reaches so far right (left: below 0)."""
+    placed: list[tuple[float, float, float]] = []
     found = [0.0] * len(spots)
     for i in sorted(range(len(spots)), key=lambda k: spots[k][1]):
-        across, y = spots[i]
-        while any(abs(across - x) < 110 and abs(y - other) < _LABEL for x, other in placed):
+        (across, y), wide = spots[i], reach[i]
+        start, end = min(across, across + wide), max(across, across + wide)
+        while any(start < b and a < end and abs(y - other) < _LABEL for a, b, other in placed):
             y += 1.0
-        placed.append((across, y))
+        placed.append((start, end, y))
         found[i] = y
     return found
 
