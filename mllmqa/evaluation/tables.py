@@ -112,8 +112,9 @@ def of_data(summary: Summary, data: str, subset: str, letters: Mapping[str, str]
         letters: Of significance, for a column of their own; None: none.
     """
     rows = [row for row in summary.rows if (row.data, row.subset) == (data, subset)]
-    head = ("scorer", "SRCC [95 %]", "KRCC", "PLCC", "PLCC fit", "RMSE fit", "pairs", "in bands", "n", "unscored")
-    made = []
+    head: tuple[str, ...] = ("scorer", "SRCC [95 %]", "KRCC", "PLCC", "PLCC fit", "RMSE fit", "pairs", "in bands")
+    head = (*head, "n", "unscored")
+    made: list[tuple[str, ...]] = []
     for row in sorted(rows, key=lambda row: (row.srcc.value is None, -(row.srcc.value or 0.0))):
         figures = (row.krcc, row.plcc, row.plcc_mapped, row.rmse_mapped, row.pair_accuracy, row.srcc_in_bands)
         cells = (row.scorer, with_interval(row.srcc), *(_plain(one.value) for one in figures))

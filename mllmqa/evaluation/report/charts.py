@@ -10,11 +10,12 @@ from markupsafe import Markup
 from mllmqa.errors import DataError
 from mllmqa.evaluation import stats
 from mllmqa.evaluation.columns import Column, Columns, Float, groups
+from mllmqa.evaluation.number import Number
 from mllmqa.evaluation.report import content as c
 from mllmqa.evaluation.report.axes import Axis, linear
 from mllmqa.evaluation.report.parts import Chart, Grid
 from mllmqa.evaluation.report.svg import Mark, Plot, Room, rows
-from mllmqa.evaluation.summary import Data, Number, Row
+from mllmqa.evaluation.summary import Data, Row
 
 MOST_DOTS = 2000
 """Items that are drawn; more are thinned out at equal steps through the order of the log."""

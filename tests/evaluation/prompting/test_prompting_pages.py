@@ -43,8 +43,8 @@ def test_the_page_has_every_section_and_the_figures_of_the_report(report: Report
     text = " ".join(checked(page).texts)
     for words in (
         "Agreement with people", "Modes and metrics", "Differences between modes", "Cost", "Failures", "refusal",
-        "How it answers", "Shown first and preferred", "Order effect", "Same verdict after a swap", "Cycles of three",
-        "Multiples of ten", "Agreement of repeats (ICC)", "answers can be used",
+        "How it answers", "Shown first and preferred", "Order effect", "Same verdict after a swap",
+        "Cycles of three", "Multiples of ten", "Agreement of repeats (ICC)", "answers can be used",
     ):  # fmt: skip
         assert words in text
     found = {mode["mode"]: mode for mode in json.loads(report.to_json())["modes"]}
@@ -95,7 +95,7 @@ def test_a_model_that_refuses_everything_has_no_figure_and_the_page_says_so(tmp_
     text = " ".join(checked(page).texts)
     assert "single: no SRCC, no answer can be read (refusal 12)" in text
     assert "best SRCC" not in text
-    assert "0 of 24" in text
+    assert f"0 of {len(report.bench.work)}" in text
     assert charts.cost(report.modes, 12) is None
     assert "100.0 %" in text
 
