@@ -157,7 +157,7 @@ def row(whole: Columns, one: Column, how: Figures) -> Row:
         srcc_in_bands=number(bands.mean), ties=finite(found.ties_scores),
         curve=None if fit is None else (*fit.values, fit.mean, fit.std),
         coverage=_coverage(one, y) if on_scale else (), crps=_crps(one, y) if on_scale else None,
-        panel=panel(whole, one, mapped, how), groups={by: _groups(whole, one, by, how) for by in how.by},
+        panel=panel(whole, one, mapped, how), groups={by: group_figures(whole, one, by, how) for by in how.by},
         resampled="items" if references is None else "references",
     )  # fmt: skip
 
@@ -226,7 +226,8 @@ def _crps(one: Column, y: Float) -> Number | None:
     return number(stats.crps_normal(np.where(known, one.values, np.nan), one.std, y))
 
 
-def _groups(whole: Columns, one: Column, by: str, how: Figures) -> tuple[Group, ...]:
+def group_figures(whole: Columns, one: Column, by: str, how: Figures) -> tuple[Group, ...]:
+    """Return SRCC inside each group and without it; levels from worst to best, others by name."""
     names = np.array(groups(whole, by))
     found = []
     for name in dict.fromkeys(names.tolist()):

@@ -174,7 +174,9 @@ def of_panel(data: str, subset: str, rows: Sequence[Row]) -> Table:
         one = row.panel
         if one is None:
             continue
-        widths.add(one.width)
+        widths.add(
+            {"confidence interval": "its confidence interval", "two deviations": "two deviations"}[one.width]
+        )
         drawn = max(drawn, one.n_drawn or 0)
         areas = (one.different_similar, one.better_worse, one.correct, one.resolving_power)
         cells = (
@@ -183,7 +185,7 @@ def of_panel(data: str, subset: str, rows: Sequence[Row]) -> Table:
         )
         made.append((row.scorer, *cells, str(one.outliers.n), str(one.outliers.n_unscored)))
     head = ("scorer", "outliers [95 %]", "RMSE*", "AUC different", "AUC better", "C0", "resolves", "n", "unscored")
-    foot = [f"Outliers: mapped scores beyond {' or '.join(sorted(widths))} of the opinions."]
+    foot = [f"Outliers: mapped scores farther from the opinion than {' or '.join(sorted(widths))}."]
     foot += [f"Pairs of {drawn:,} items that were drawn."] if drawn else []
     return Table(f"{data}, {subset}: beside the spread of the ratings", head, tuple(made), tuple(foot))
 

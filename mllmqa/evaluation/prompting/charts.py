@@ -11,7 +11,7 @@ from markupsafe import Markup
 from mllmqa.evaluation.number import finite
 from mllmqa.evaluation.prompting.habits import CHANCE_OF_CYCLE, Share
 from mllmqa.evaluation.prompting.measure import ModeReport
-from mllmqa.evaluation.report.axes import Axis, linear, logarithmic
+from mllmqa.evaluation.report.axes import Axis, linear, logarithmic, minus
 from mllmqa.evaluation.report.parts import Chart, Grid
 from mllmqa.evaluation.report.svg import Mark, Plot, Room, label, rows, stacked
 
@@ -41,7 +41,7 @@ def agreement(modes: Sequence[ModeReport], letters: Mapping[str, str], *, refere
         lost = m.srcc.n_unscored > 0
         worst, best = (finite(m.srcc.worst), finite(m.srcc.best)) if lost else (None, None)
         ends += [x for x in (m.srcc.value, low, high, worst, best) if x is not None]
-        note = f"{m.srcc.value:.3f} {letters.get(m.mode, '')}"
+        note = minus(f"{m.srcc.value:.3f} ") + f"{letters.get(m.mode, '')}"
         marks.append(Mark(m.mode, m.srcc.value, low, high, worst, best, note, css(m.mode)))
     what = "mean over references" if references else "over all pictures"
     caption = f"SRCC {what} with 95 % intervals; modes that share a letter do not differ at 5 % (Holm). Colours: "
@@ -173,7 +173,7 @@ def _order(modes: Sequence[ModeReport]) -> Chart | None:
     for m in modes:
         value, half = m.scores.order, 1.96 * m.scores.order_error
         if not math.isnan(value):
-            note = f"{value:+.2f}".replace("-", "−")
+            note = minus(f"{value:+.2f}")
             marks.append(
                 Mark(m.mode, value, finite(value - half), finite(value + half), note=note, css=css(m.mode))
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mllmqa.evaluation.prompting import charts
 from mllmqa.evaluation.prompting.habits import Share
 from mllmqa.evaluation.prompting.measure import ALPHA, Contrast, ModeReport
+from mllmqa.evaluation.report.axes import minus
 from mllmqa.evaluation.report.parts import Cell, Matrix, Page, Section, Shown, Simple, Text, to_html
 from mllmqa.evaluation.tables import NONE, Table
 
@@ -118,7 +119,7 @@ def _difference(found: tuple[Contrast, int] | None) -> Cell:
     value = sign * one.difference
     tone = ("up" if value > 0 else "down") if one.adjusted < ALPHA else ""
     about = one.reason or f"{one.test}, p {one.adjusted:.2g} (Holm)"
-    return Cell(f"{value:+.3f}".replace("-", "−"), tone, about)
+    return Cell(minus(f"{value:+.3f}"), tone, about)
 
 
 def _failures(modes: tuple[ModeReport, ...]) -> Table:

@@ -66,9 +66,14 @@ def logarithmic(values: Iterable[float], label: str = "") -> Axis:
     return Axis(low, high, tuple(mark for mark in marks if low <= mark <= high), label, log=True)
 
 
+def minus(text: str) -> str:
+    """Return a number as text with a minus for its hyphen."""
+    return text.replace("-", "−")
+
+
 def short(value: float) -> str:
     """Return a number as a tick shows it: 1.5k, 20M, −0.25."""
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
-            return f"{value / unit:g}{name}".replace("-", "−")
-    return f"{value:g}".replace("-", "−")
+            return minus(f"{value / unit:g}{name}")
+    return minus(f"{value:g}")

@@ -12,7 +12,7 @@ from mllmqa.evaluation import stats
 from mllmqa.evaluation.columns import Column, Columns, Float, groups
 from mllmqa.evaluation.number import Number
 from mllmqa.evaluation.report import content as c
-from mllmqa.evaluation.report.axes import Axis, linear
+from mllmqa.evaluation.report.axes import Axis, linear, minus
 from mllmqa.evaluation.report.parts import Chart, Grid
 from mllmqa.evaluation.report.svg import Mark, Plot, Room, rows
 from mllmqa.evaluation.summary import Data, Row
@@ -30,7 +30,9 @@ def scorers_chart(part: c.Part, about: Data) -> Chart:
     marks = []
     for row in part.rows:
         found, reason = row.srcc, row.srcc.reason or "none"
-        note = reason if found.value is None else f"{found.value:.3f} {part.letters.get(row.scorer, '')}"
+        note = (
+            reason if found.value is None else minus(f"{found.value:.3f} ") + f"{part.letters.get(row.scorer, '')}"
+        )
         lost = found.n_unscored > 0
         marks.append(
             Mark(
@@ -79,9 +81,7 @@ def group_charts(whole: Columns, one: Column, row: Row, by: str) -> Grid | None:
     on_scale = c.fitted(one, row)
     if on_scale is not None:
         biases = c.biases(on_scale - whole.opinions, groups(whole, by), [g.name for g in found])
-        signed = [
-            Mark(b.name, b.mean, b.low, b.high, note=f"{b.mean:+.2f}".replace("-", "−"), css="c1") for b in biases
-        ]
+        signed = [Mark(b.name, b.mean, b.low, b.high, note=minus(f"{b.mean:+.2f}"), css="c1") for b in biases]
         ends = [x for b in biases for x in (b.mean, b.low, b.high) if x is not None]
         axis = linear([0.0, *ends], "fitted score − opinion")
         svg = rows(signed, axis, f"Mean error of each {by}", rules=[(0.0, "")], room=room)
@@ -147,8 +147,8 @@ def _bland_altman(scores: Float, y: Float, *, raw: bool) -> Chart:
         linear(middle.tolist(), f"mean of {what} and opinion"),
         linear([*gap.tolist(), *limits], f"{what} − opinion"),
     )
-    lines = [plot.across(mean, "curve", f"mean {mean:+.2f}".replace("-", "−"))]
-    lines += [plot.across(value, "limit", f"{value:+.2f}".replace("-", "−")) for value in limits]
+    lines = [plot.across(mean, "curve", minus(f"mean {mean:+.2f}"))]
+    lines += [plot.across(value, "limit", minus(f"{value:+.2f}")) for value in limits]
     caption = f"Mean difference and limits of agreement (±1.96 deviations) of {'raw' if raw else 'fitted'} scores."
     return Chart(plot.svg("Bland–Altman", _dots(plot, middle, gap), *lines), caption, "Bland–Altman")
 

@@ -14,7 +14,7 @@ from mllmqa.evaluation.compare import How, Pair, compare_columns, letters
 from mllmqa.evaluation.items import Item
 from mllmqa.evaluation.runlog import Log
 from mllmqa.evaluation.spec import Figures
-from mllmqa.evaluation.summary import Row, Summary, summarise, with_combinations
+from mllmqa.evaluation.summary import Row, Summary, group_figures, summarise, with_combinations
 
 MOST_GROUPS = 40
 """Of distortions that are looked at one by one without being asked for."""
@@ -87,20 +87,31 @@ def content(log: Log, how: Figures | None = None) -> Content:
         DataError: The log has no complete data set.
     """
     how = how or Figures()
-    common = [_labelled(list(log.items[name].values())) for name in log.data]
-    shared = [by for by in (common[0] if common else ()) if all(by in one for one in common)]
-    how = how.model_copy(update={"by": tuple(dict.fromkeys((*how.by, *shared)))})
     summary = summarise(log, how)
-    made = []
+    made: list[Part] = []
     for name in log.data:
         for part in parts(columns(log, name)):
             whole, _ = with_combinations(part, how)
             rows = [row for row in summary.rows if (row.data, row.subset) == (name, part.subset)]
-            rows.sort(key=lambda row: (row.srcc.value is None, -(row.srcc.value or 0.0)))
-            pairs = compare_columns(whole, How(resamples=how.resamples, seed=how.seed))
-            found = letters([row.scorer for row in rows], [row.srcc.value for row in rows], pairs)
-            made.append(Part(whole, tuple(rows), tuple(pairs), found))
-    return Content(log, summary, tuple(made))
+            rows = [_with_groups(row, whole, how) for row in rows]
+            made.append(_part(whole, rows, how))
+    return Content(
+        log, summary.model_copy(update={"rows": tuple(row for one in made for row in one.rows)}), tuple(made)
+    )
+
+
+def _part(whole: Columns, rows: list[Row], how: Figures) -> Part:
+    rows = sorted(rows, key=lambda row: (row.srcc.value is None, -(row.srcc.value or 0.0)))
+    pairs = compare_columns(whole, How(resamples=how.resamples, seed=how.seed))
+    found = letters([row.scorer for row in rows], [row.srcc.value for row in rows], pairs)
+    return Part(whole, tuple(rows), tuple(pairs), found)
+
+
+def _with_groups(row: Row, whole: Columns, how: Figures) -> Row:
+    """Return a row with figures of all groups that its data set has labelled, too."""
+    further = [by for by in _labelled(whole.items) if by not in row.groups]
+    made = {by: group_figures(whole, whole.column(row.scorer), by, how) for by in further}
+    return row.model_copy(update={"groups": {**row.groups, **made}})
 
 
 def curve(row: Row) -> stats.LogisticFit | None:

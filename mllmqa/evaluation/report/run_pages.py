@@ -7,6 +7,7 @@ from pathlib import Path
 from mllmqa.evaluation.compare import ALPHA, Pair, table
 from mllmqa.evaluation.number import Number
 from mllmqa.evaluation.report import charts
+from mllmqa.evaluation.report.axes import minus
 from mllmqa.evaluation.report.content import Content, Disagreement, Part, disagreements
 from mllmqa.evaluation.report.parts import (
     Cell,
@@ -82,7 +83,7 @@ def _tiles(found: Content) -> tuple[tuple[str, str], ...]:
 
 def _figure(number: Number) -> str:
     interval = "" if number.low is None or number.high is None else f"  [{number.low:.2f}, {number.high:.2f}]"
-    return f"{number.value:.3f}{interval}"
+    return minus(f"{number.value:.3f}{interval}")
 
 
 def _overview(found: Content) -> Section:
@@ -128,7 +129,7 @@ def _difference(one: Pair, sign: int) -> Cell:
     value = sign * one.difference
     tone = ("up" if value > 0 else "down") if one.p_holm is not None and one.p_holm < ALPHA else ""
     p = "no test" if one.p_holm is None else f"p {one.p_holm:.2g} (Holm)"
-    return Cell(f"{value:+.3f}".replace("-", "−"), tone, f"{p}, {one.n} items")
+    return Cell(minus(f"{value:+.3f}"), tone, f"{p}, {one.n} items")
 
 
 def _scorer(part: Part, row: Row, thumbnails: int, *, is_open: bool) -> Fold:
@@ -151,7 +152,7 @@ def _thumb(one: Disagreement) -> Thumb:
     from mllmqa.data.sample import Medium
     from mllmqa.data.sheet.thumbnails import strip_of
 
-    line = f"people {one.opinion:.2f}, scorer {one.fitted:.2f} ({one.gap:+.2f})".replace("-", "−")
+    line = minus(f"people {one.opinion:.2f}, scorer {one.fitted:.2f} ({one.gap:+.2f})")
     if not one.item.path:
         return Thumb(None, one.item.id, line, "no path is known")
     strip = strip_of(Medium(key="A", kind=one.item.kind, path=one.item.path), (), Path())

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from mllmqa.evaluation.report.axes import Axis, short
 
 Float = npt.NDArray[np.float64]
-_TOP, _RIGHT, _LEFT, _BOTTOM = 10, 12, 44, 38
+_TOP, _RIGHT, _LEFT, _BOTTOM = 10, 12, 50, 38
 
 
 @dataclass(frozen=True)

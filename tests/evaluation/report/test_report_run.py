@@ -77,6 +77,13 @@ def test_groups_that_nothing_is_labelled_with_are_left_and_asked_ones_are_kept()
         content(log, Figures(resamples=20, by=("lens",)))
 
 
+def test_each_data_set_has_the_groups_that_it_has_labelled() -> None:
+    log = run(n=12, into=run(n=12, distortions=[("blur",), ("noise",)] * 6), data="other")
+    first, second = content(log, Figures(resamples=20)).parts
+    assert set(first.rows[0].groups) == {"level", "distortion"}
+    assert set(second.rows[0].groups) == {"level"}
+
+
 def test_the_curve_of_a_row_is_the_fitted_one(whole: Content) -> None:
     (part,) = whole.parts
     one = part.columns.column("good")
