@@ -50,9 +50,9 @@ def show(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make all figures of a run from its log: no model is asked, and but for thumbnails no medium is opened.
+    """Make all figures of a run from its log: no model is asked, no medium is opened.
 
-    Exit code: 0 all scored, 1 some unscored, 2 usage.
+    But for the pictures on an HTML page. Exit code: 0 all scored, 1 some unscored, 2 usage.
     """
     from mllmqa.evaluation.runlog import read_log
 
