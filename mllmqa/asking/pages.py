@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from importlib import resources as package
 from typing import TYPE_CHECKING
 
-from mllmqa._version import __version__
 from mllmqa.asking.compose import places_text
 from mllmqa.data.tasks.phrases import capital
 from mllmqa.data.tasks.wording import vocabulary
+from mllmqa.pages import render
 
 if TYPE_CHECKING:
     from mllmqa.asking.explain import Assessment, Distortion
@@ -72,12 +71,9 @@ def as_html(it: Assessment, name: str, picture_png: bytes | None = None) -> str:
         name: Of the file; escaped.
         picture_png: Heat map or timeline.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = package.files("mllmqa.asking").joinpath("explain.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
-        it=it, name=name, version=__version__, uri=data_uri(picture_png) if picture_png else None,
+    return render(
+        "mllmqa.asking", "explain.html.j2",
+        it=it, name=name, uri=data_uri(picture_png) if picture_png else None,
         caption=caption_of(it), origin=origin_of(it), clean=capital(_clean(it)), provenance=provenance_of(it),
         severity=severity_of, unchecked=UNCHECKED, place=place_of,
     )  # fmt: skip

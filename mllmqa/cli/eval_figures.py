@@ -34,17 +34,36 @@ def show(
         list[str] | None, typer.Option(help="rank-average | ridge. Repeatable.", show_default=False)
     ] = None,
     resamples: Resamples = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Tables in Markdown.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with charts, which needs no network.", show_default=False),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a report in Markdown; - is stdout.", show_default=False),
+    ] = None,
+    thumbnails: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=60, help="Worst items of each scorer, with pictures. Default: 6.", show_default=False
+        ),
+    ] = None,
     as_json: JsonRecord = False,
 ) -> None:
     """Make all figures of a run from its log: no model is asked, no medium is opened.
 
-    Exit code: 0 all scored, 1 some unscored, 2 usage.
+    But for the pictures on an HTML page. Exit code: 0 all scored, 1 some unscored, 2 usage.
     """
     from mllmqa.evaluation.runlog import read_log
 
+    if as_json and (html or markdown):
+        raise UsageError("--json goes to stdout alone", expected="it, or --html and --markdown")
+    if thumbnails is not None and not (html or markdown):
+        raise UsageError("--thumbnails is said of no report", expected="--html FILE or --markdown FILE with it")
     how = _figures(run, by or [], combine or [], resamples)
-    raise typer.Exit(_show(read_log(run), how, markdown=markdown, as_json=as_json))
+    if html or markdown:
+        raise typer.Exit(_report(read_log(run), how, html, markdown, thumbnails))
+    raise typer.Exit(_show(read_log(run), how, as_json=as_json))
 
 
 def compare(
@@ -95,9 +114,31 @@ def run_and_show(wanted: EvalSpec, out: Path, *, resume: bool, as_json: bool) ->
     return code
 
 
-def _show(
-    log: Log, how: Figures, *, markdown: bool = False, as_json: bool = False, keep: Path | None = None
-) -> int:
+def _report(log: Log, how: Figures, html: Path | None, markdown: Path | None, thumbnails: int | None) -> int:
+    """Write reports; return the exit code."""
+    from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+    from mllmqa.evaluation.report import run_pages
+    from mllmqa.evaluation.report.content import content
+    from mllmqa.pages import check_free, write_page
+    from mllmqa.whole_file import write_whole
+
+    if html is not None:
+        check_free(html)
+    found = content(log, how)
+    most = run_pages.THUMBNAILS if thumbnails is None else thumbnails
+    if html is not None:
+        write_page(run_pages.as_html(found, most), html)
+    if markdown is not None and str(markdown) == "-":
+        print(run_pages.as_markdown(found, most), end="")
+    elif markdown is not None:
+        try:
+            write_whole(markdown, run_pages.as_markdown(found, most))
+        except OSError as error:
+            raise UsageError(f"cannot be written: {error.strerror}", where=markdown) from error
+    return EXIT_UNSCORED if any(row.n_unscored for row in found.summary.rows) else EXIT_OK
+
+
+def _show(log: Log, how: Figures, *, as_json: bool = False, keep: Path | None = None) -> int:
     from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
     from mllmqa.evaluation.summary import SUMMARY_FILE, summarise
     from mllmqa.evaluation.tables import tables
@@ -109,7 +150,7 @@ def _show(
     if as_json:
         print(found.model_dump_json())
     else:
-        print("\n".join(one.markdown() if markdown else one.text() for one in tables(found)), end="")
+        print("\n".join(one.text() for one in tables(found)), end="")
     for line in found.notes:
         print(f"note: {line}", file=sys.stderr)
     return EXIT_UNSCORED if any(row.n_unscored for row in found.rows) else EXIT_OK

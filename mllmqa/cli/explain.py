@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mllmqa.asking.explain import Assessment, Steps
 
 FORMATS = ("text", "json", "markdown", "html")
-_OURS = b'<meta name="generator" content="mllmqa '
 
 
 @unfolded
@@ -52,6 +51,7 @@ def explain(
     """
     from mllmqa.asking.explain import ExplainOptions
     from mllmqa.asking.explain import explain as explained
+    from mllmqa.pages import check_free
 
     if form not in FORMATS:
         raise UsageError(f"--format {form!r}", expected=" | ".join(FORMATS))
@@ -60,8 +60,8 @@ def explain(
     if file == "-" and reference == "-":
         raise UsageError("stdin is asked for more than once", expected="- in one place")
     options = ExplainOptions(_grid(tiles), frames, cast("Steps | None", steps), max_tokens)
-    for place in (out, picture):
-        _check_free(place)
+    for place in filter(None, (out, picture)):
+        check_free(place)
     api = endpoint.options(model)
     scorer = loading.load(model, api, anchors)
     source = opened(file)
@@ -103,11 +103,3 @@ def _grid(text: str) -> tuple[int, int]:
     if found is None:
         raise UsageError(f"--tiles {text!r}", expected="RxC, each 1 to 16, e.g. 4x4")
     return int(found[1]), int(found[2])
-
-
-def _check_free(path: Path | None) -> None:
-    """Refuse to replace a file that is no page of ours."""
-    if path is None or not path.exists():
-        return
-    if not path.is_file() or _OURS not in path.read_bytes()[:2000]:
-        raise UsageError("is there already, and no page of mllmqa", where=path, hint="name another file")

@@ -7,6 +7,7 @@ opinions, is never compared: the first are counted, the second are an error.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Literal
@@ -16,11 +17,13 @@ import numpy as np
 from mllmqa.errors import DataError, UsageError
 from mllmqa.evaluation import stats
 from mllmqa.evaluation.columns import Column, Columns, columns
+from mllmqa.evaluation.number import finite
 from mllmqa.evaluation.runlog import Log
 from mllmqa.evaluation.tables import NONE, Table
 from mllmqa.schema import Record
 
 SHOWN = 5
+ALPHA = 0.05
 
 
 class Test(Record):
@@ -128,8 +131,30 @@ def compare_runs(
             found.append(_pair(left_items, right_items, (one, other), lost, how))
     if not found:
         raise UsageError("no two scorers to compare", expected="two, of one run or of two")
-    adjusted = stats.holm([math.nan if one.decisive is None else one.decisive for one in found])
-    return [one.model_copy(update={"p_holm": _finite(p)}) for one, p in zip(found, adjusted, strict=True)]
+    return _adjusted(found)
+
+
+def compare_columns(whole: Columns, how: How | None = None) -> list[Pair]:
+    """Compare all pairs of scorers of one data set, combinations included; p-values are adjusted over them."""
+    names = [one.scorer.name for one in whole.scorers]
+    return _adjusted([_pair(whole, whole, pair, (0, 0), how or How()) for pair in combinations(names, 2)])
+
+
+def letters(names: Sequence[str], values: Sequence[float | None], pairs: Sequence[Pair]) -> dict[str, str]:
+    """Return letters of significance at 5 % after Holm; what has no figure has none.
+
+    Args:
+        names: Scorers.
+        values: Their figures.
+        pairs: All pairs of them on one data set.
+    """
+    apart = {frozenset((one.a, one.b)) for one in pairs if one.p_holm is not None and one.p_holm < ALPHA}
+    return stats.letters(names, [math.nan if value is None else value for value in values], apart)
+
+
+def _adjusted(found: list[Pair]) -> list[Pair]:
+    adjusted = stats.holm([math.nan if one.decisive is None else one.decisive for one in found]) if found else []
+    return [one.model_copy(update={"p_holm": finite(p)}) for one, p in zip(found, adjusted, strict=True)]
 
 
 def table(pairs: list[Pair]) -> Table:
@@ -208,15 +233,15 @@ def _pair(left: Columns, right: Columns, names: tuple[str, str], lost: tuple[int
         seed=how.seed,
     )  # fmt: skip
     tests = [
-        Test(name=made.name, statistic=_finite(made.statistic), p_value=_finite(made.p_value), reason=made.reason)
+        Test(name=made.name, statistic=finite(made.statistic), p_value=finite(made.p_value), reason=made.reason)
         for made in found.tests
     ]
     boot = found.difference
-    tests.append(Test(name="bootstrap", statistic=_finite(boot.point), p_value=_finite(boot.p_value)))
+    tests.append(Test(name="bootstrap", statistic=finite(boot.point), p_value=finite(boot.p_value)))
     return Pair(
-        data=left.record.name, a=names[0], b=names[1], statistic=how.statistic, value_a=_finite(found.a),
-        value_b=_finite(found.b), between=_finite(found.ab), difference=_finite(boot.point), low=_finite(boot.low),
-        high=_finite(boot.high), tests=tuple(tests), n=found.n, n_only_a=found.n_only_a, n_only_b=found.n_only_b,
+        data=left.record.name, a=names[0], b=names[1], statistic=how.statistic, value_a=finite(found.a),
+        value_b=finite(found.b), between=finite(found.ab), difference=finite(boot.point), low=finite(boot.low),
+        high=finite(boot.high), tests=tuple(tests), n=found.n, n_only_a=found.n_only_a, n_only_b=found.n_only_b,
         n_neither=found.n_neither, n_missing_a=lost[0], n_missing_b=lost[1],
         resampled="items" if references is None else "references", moved=_moved(left, one, other),
     )  # fmt: skip
@@ -237,10 +262,6 @@ def _moved(whole: Columns, one: Column, other: Column) -> tuple[Moved, ...]:
         )
         for i in order
     )  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _shown(value: float | None) -> str:

@@ -18,6 +18,8 @@ from mllmqa.errors import DataError
 from mllmqa.evaluation import stats
 from mllmqa.evaluation.columns import Column, Columns, Float, columns, groups, parts
 from mllmqa.evaluation.combine import combined
+from mllmqa.evaluation.number import Number, finite, number
+from mllmqa.evaluation.panel import Panel, panel
 from mllmqa.evaluation.runlog import Log
 from mllmqa.evaluation.spec import Figures
 from mllmqa.schema import Record
@@ -27,22 +29,6 @@ SUMMARY_VERSION: Literal[1] = 1
 SUMMARY_FILE = "summary.json"
 BANDS = 5
 MANY_TIES = 0.1
-
-
-class Number(Record):
-    """One figure. What cannot be computed is None, with a reason."""
-
-    value: float | None
-    n: int
-    """Items (or pairs) that it is computed from."""
-    n_unscored: int
-    low: float | None = None
-    """Lower end of the 95 % bootstrap interval."""
-    high: float | None = None
-    worst: float | None = None
-    """The figure if the unscored items had got the worst scores possible."""
-    best: float | None = None
-    reason: str | None = None
 
 
 class Group(Record):
@@ -97,6 +83,8 @@ class Row(Record):
     coverage: tuple[Coverage, ...] = ()
     """Of the predicted distributions, with the raters' spread unknown to them."""
     crps: Number | None = None
+    panel: Panel | None = None
+    """Beside the spread of the ratings, where it is known of all items."""
     groups: dict[str, tuple[Group, ...]] = Field(default_factory=dict)
     resampled: Literal["items", "references"] = "items"
 
@@ -139,7 +127,7 @@ def summarise(log: Log, how: Figures | None = None) -> Summary:
         whole, *rest = parts(columns(log, name))
         data.append(_data(whole, rest))
         for part in (whole, *rest):
-            made, missing = _with_combinations(part, how)
+            made, missing = with_combinations(part, how)
             notes += missing if part is whole else []
             rows += [row(made, one, how) for one in made.scorers]
     return Summary(title=log.header.title, data=tuple(data), rows=tuple(rows), notes=(*notes, *_flags(rows)))
@@ -166,25 +154,12 @@ def row(whole: Columns, one: Column, how: Figures) -> Row:
         plcc_mapped=plcc_mapped, rmse_mapped=rmse_mapped,
         rmse=number(found.rmse, _of_errors(x - y, references, how)) if on_scale else None,
         pair_accuracy=number(stats.pair_accuracy(x, y).all.accuracy, accuracy),
-        srcc_in_bands=number(bands.mean), ties=_finite(found.ties_scores),
+        srcc_in_bands=number(bands.mean), ties=finite(found.ties_scores),
         curve=None if fit is None else (*fit.values, fit.mean, fit.std),
         coverage=_coverage(one, y) if on_scale else (), crps=_crps(one, y) if on_scale else None,
-        groups={by: _groups(whole, one, by, how) for by in how.by},
+        panel=panel(whole, one, mapped, how), groups={by: group_figures(whole, one, by, how) for by in how.by},
         resampled="items" if references is None else "references",
     )  # fmt: skip
-
-
-def number(found: stats.Figure, interval: stats.Resampled | None = None) -> Number:
-    """Return a figure with its interval; NaN becomes None."""
-    low, high = (math.nan, math.nan) if interval is None else (interval.low, interval.high)
-    return Number(
-        value=_finite(found.value), n=found.n, n_unscored=found.n_unscored, low=_finite(low), high=_finite(high),
-        worst=_finite(found.worst), best=_finite(found.best), reason=found.reason,
-    )  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _resample(
@@ -251,7 +226,8 @@ def _crps(one: Column, y: Float) -> Number | None:
     return number(stats.crps_normal(np.where(known, one.values, np.nan), one.std, y))
 
 
-def _groups(whole: Columns, one: Column, by: str, how: Figures) -> tuple[Group, ...]:
+def group_figures(whole: Columns, one: Column, by: str, how: Figures) -> tuple[Group, ...]:
+    """Return SRCC inside each group and without it; levels from worst to best, others by name."""
     names = np.array(groups(whole, by))
     found = []
     for name in dict.fromkeys(names.tolist()):
@@ -280,12 +256,13 @@ def _data(whole: Columns, rest: list[Columns]) -> Data:
     return Data(
         name=whole.record.name, n_items=len(whole.items), n_near_duplicates=near,
         n_without_opinion=whole.record.n_without_opinion,
-        ceiling_srcc=_finite(ceiling.srcc_truth) if ceiling else None, ceiling_low=_finite(low),
-        ceiling_high=_finite(high),
+        ceiling_srcc=finite(ceiling.srcc_truth) if ceiling else None, ceiling_low=finite(low),
+        ceiling_high=finite(high),
     )  # fmt: skip
 
 
-def _with_combinations(whole: Columns, how: Figures) -> tuple[Columns, list[str]]:
+def with_combinations(whole: Columns, how: Figures) -> tuple[Columns, list[str]]:
+    """Return the data set with the combinations of its scorers, and why some could not be made."""
     made, notes = list(whole.scorers), []
     for one in how.combine:
         try:

@@ -65,13 +65,29 @@ def test_show_makes_the_same_figures_without_media_or_models(
     first = run(*asked)
     shutil.rmtree(root)
     assert run("eval", "show", tmp_path / "run").out == first.out
-    markdown = run("eval", "show", tmp_path / "run", "--markdown").out
-    assert markdown.startswith("### biq2021, all: 12 items\n\n| scorer |")
+    markdown = run("eval", "show", tmp_path / "run", "--markdown", "-").out
+    assert "### biq2021, all: 12 items\n\n| scorer | SRCC [95 %] | letters |" in markdown
     found = json.loads(
         run("eval", "show", tmp_path / "run", "--json", "--by", "folder", "--combine", "rank-average").out
     )
     assert found["rows"][0]["groups"]["folder"][0]["name"] == "Images"
     assert run("eval", "show", tmp_path / "run", "--by", "lens").code == 2
+
+
+def test_show_writes_reports_and_replaces_no_file_of_others(run: Run, asked: list[object], tmp_path: Path) -> None:
+    run(*asked)
+    page, text = tmp_path / "r.html", tmp_path / "r.md"
+    shown = run("eval", "show", tmp_path / "run", "--html", page, "--markdown", text, "--thumbnails", "2")
+    assert (shown.code, shown.out) == (0, "")
+    assert (
+        page.read_text().count("data:image/jpeg") == 4
+    )  # two scorers with a curve, the third is constant or folded
+    assert text.read_text().startswith("# ")
+    page.write_text("mine")
+    assert "no page of mllmqa" in run("eval", "show", tmp_path / "run", "--html", page).err
+    for wrong in (("--thumbnails", "3"), ("--json", "--html", tmp_path / "n.html")):
+        assert run("eval", "show", tmp_path / "run", *wrong).code == 2
+    assert "cannot be written" in run("eval", "show", tmp_path / "run", "--markdown", tmp_path / "no" / "r.md").err
 
 
 def test_a_specification_with_its_data_and_more_scorers(run: Run, biq: Path, tmp_path: Path) -> None:

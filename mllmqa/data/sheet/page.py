@@ -6,23 +6,20 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib import resources as package
 from pathlib import Path
 from typing import Any
 
-from mllmqa._version import __version__
 from mllmqa.data.sample import Sample, parse_sample
-from mllmqa.data.sample_file import encoding_flaw, partial_of
+from mllmqa.data.sample_file import encoding_flaw
 from mllmqa.data.sample_records import numbered_records, unit
 from mllmqa.data.sheet import charts
 from mllmqa.data.sheet.summary import SEVERITIES, WORD_BINS, Summary
 from mllmqa.data.sheet.thumbnails import Strip, strip_of
-from mllmqa.errors import DataError, UsageError
+from mllmqa.errors import DataError
+from mllmqa.pages import render, write_page
 
 MOST_ERRORS = 20
 """Unreadable lines that are shown; all are counted."""
-GENERATOR = b'<meta name="generator" content="mllmqa '
-"""How our pages are known: only such files are replaced."""
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080")
 
 
@@ -95,32 +92,15 @@ def write_sheet(sheet: Sheet, out: Path) -> None:
     Raises:
         UsageError: There is a file that is no such page, or it cannot be written.
     """
-    try:
-        if out.exists() and GENERATOR not in (out.read_bytes()[:2000] if out.is_file() else b""):
-            hint = "name another file with --out"
-            raise UsageError("is there already, and no page of mllmqa", where=out, hint=hint)
-        _write(page(sheet), out)
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=out) from error
-
-
-def _write(text: str, out: Path) -> None:
-    partial = partial_of(out)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(out)
+    write_page(page(sheet), out)
 
 
 def page(sheet: Sheet) -> str:
     """Return the page as HTML."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["compact"] = _compact
-    source = package.files("mllmqa.data.sheet").joinpath("sheet.html.j2").read_text(encoding="utf-8")
     cards = [_card(number, sample, sheet.path.parent) for number, sample in sheet.chosen]
-    return environment.from_string(source).render(
-        sheet=sheet, summary=sheet.summary, cards=cards, charts=charts, version=__version__,
-        severities=SEVERITIES, word_bins=WORD_BINS, colours=COLOURS,
+    return render(
+        "mllmqa.data.sheet", "sheet.html.j2", sheet=sheet, summary=sheet.summary, cards=cards, charts=charts,
+        severities=SEVERITIES, word_bins=WORD_BINS, colours=COLOURS, compact=_compact,
     )  # fmt: skip
 
 

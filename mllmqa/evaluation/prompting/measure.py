@@ -24,6 +24,7 @@ from mllmqa.evaluation.stats import (
     Resampled,
     Retest,
     bootstrap,
+    bootstrap_statistic,
     compare,
     correlate,
     holm,
@@ -31,6 +32,7 @@ from mllmqa.evaluation.stats import (
     per_group,
     retest,
 )
+from mllmqa.evaluation.stats import letters as stats_letters
 from mllmqa.models.api.options import Price
 
 RESAMPLES = 10_000
@@ -69,7 +71,7 @@ class ModeReport:
         answered: Readable answers.
         failures: Share of each kind of failure among the asked.
         srcc: The headline: over all pictures, or the mean over references.
-        interval: Of SRCC over all pictures, resampling pictures; None with references or without SRCC.
+        interval: Of SRCC, resampling pictures, or references where there are any (NaN below 5); None without SRCC.
         overall: All figures over all pictures; None with references, whose scores do not compare.
         references: SRCC inside each reference; None without references.
         scores: Of the pictures.
@@ -155,6 +157,8 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
     interval = None
     if overall is not None and not math.isnan(srcc.value):
         interval = bootstrap(scores.values, opinions, resamples=RESAMPLES, seed=bench.design.seed).srcc[0]
+    if inside is not None:
+        interval = _over_references(inside, bench.design.seed)
     own = [lines[trial.id] for trial, _ in found]
     kinds = habits.failures([one for _, one in found])
     several = strategy.stimulus in ("double", "multiple", "two-afc")
@@ -177,6 +181,15 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
         spent=_spent([trial for trial, _ in found], own, bench, price, srcc.value),
         originals=Share.of(sum(sent), len(sent)),
     )
+
+
+def _over_references(inside: Grouped, seed: int) -> Resampled | None:
+    """Resample the references that have a figure."""
+    values = np.array([group.figure.value for group in inside.groups])
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
+    return bootstrap_statistic(lambda i: float(values[i].mean()), len(values), resamples=RESAMPLES, seed=seed)
 
 
 def _retest(answered: Answered, trials: Sequence[Trial]) -> Retest | None:
@@ -234,26 +247,7 @@ def letters(modes: Sequence[str], values: Sequence[float], found: Sequence[Contr
         values: Their SRCC; the best gets ``a``. A mode without SRCC gets none.
         found: All pairs, adjusted.
     """
-    apart = {frozenset((c.a, c.b)) for c in found if c.adjusted < ALPHA}
-    known = [
-        mode
-        for mode, value in sorted(zip(modes, values, strict=True), key=lambda x: -x[1])
-        if not math.isnan(value)
-    ]
-    columns: list[set[str]] = [set(known)]
-    for a, b in combinations(known, 2):
-        if frozenset((a, b)) not in apart:
-            continue
-        split = [
-            part for column in columns for part in ((column - {a}, column - {b}) if {a, b} <= column else (column,))
-        ]
-        columns = [
-            c for k, c in enumerate(split) if not any(c < d or (c == d and k > i) for i, d in enumerate(split))
-        ]
-    columns.sort(key=lambda column: [mode not in column for mode in known])
-    return {
-        mode: "".join(chr(ord("a") + k) for k, column in enumerate(columns) if mode in column) for mode in modes
-    }
+    return stats_letters(modes, values, {frozenset((c.a, c.b)) for c in found if c.adjusted < ALPHA})
 
 
 def scores_table(bench: Bench, reports: Sequence[ModeReport]) -> NDArray[np.float64]:

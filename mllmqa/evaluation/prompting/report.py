@@ -1,5 +1,7 @@
-"""The report of a benchmark: JSON with every figure, Markdown for people, CSV of the scores. No clock, no order of
-arrival and no cache hits are in it: a run that was killed twice gives the same bytes as one that was not.
+"""The report of a benchmark: JSON with every figure, Markdown and HTML for people, CSV of the scores.
+
+No clock, no order of arrival and no cache hits are in it: a run that was killed twice gives the same bytes as one
+that was not.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from mllmqa._version import __version__
-from mllmqa.evaluation.prompting import published_figures
+from mllmqa.evaluation.prompting import pages, published_figures
 from mllmqa.evaluation.prompting.bench import Bench
+from mllmqa.evaluation.prompting.charts import interval as interval_of
+from mllmqa.evaluation.prompting.charts import none_because
 from mllmqa.evaluation.prompting.log import Head
 from mllmqa.evaluation.prompting.measure import Contrast, ModeReport, contrasts, letters, scores_table
 from mllmqa.whole_file import write_whole
@@ -53,10 +57,15 @@ class Report:
         return letters(names, values, self.contrasts)
 
     def write(self, folder: Path) -> None:
-        """Write ``report.json``, ``report.md`` and ``scores.csv``, each whole or not at all."""
+        """Write ``report.json``, ``report.html``, ``report.md`` and ``scores.csv``, each whole or not at all."""
         write_whole(folder / "report.json", self.to_json())
         write_whole(folder / "scores.csv", self.to_csv())
+        write_whole(folder / "report.html", self.to_html())
         write_whole(folder / "report.md", self.to_markdown())
+
+    def to_html(self) -> str:
+        """Return one self-contained page with charts."""
+        return pages.as_html(self)
 
     def to_json(self) -> str:
         """Return every figure; what does not exist is null."""
@@ -122,15 +131,15 @@ class Report:
 
 
 def _agreement(report: Report) -> list[str]:
-    what = "mean over references" if report.bench.items.reference else "95 % bootstrap interval"
-    rows = [f"SRCC ({what}); modes that share no letter differ at 5 % (Holm).", ""]
+    what = "mean over references" if report.bench.items.reference else "over all pictures"
+    rows = [f"SRCC ({what}, 95 % bootstrap interval); modes that share no letter differ at 5 % (Holm).", ""]
     rows += ["| mode | SRCC | interval | letters | n | n_unscored | with the unscored | PLCC |", "| --- " * 8 + "|"]
     for m in report.modes:
         if m.srcc.reason is not None:
-            why = m.srcc.reason if m.answered else _none_answered(m)
-            rows.append(f"| {m.mode} | none: {why} | | | {m.srcc.n} | {m.srcc.n_unscored} | | |")
+            rows.append(f"| {m.mode} | none: {none_because(m)} | | | {m.srcc.n} | {m.srcc.n_unscored} | | |")
             continue
-        interval = f"{m.interval.low:.3f} … {m.interval.high:.3f}" if m.interval else ""
+        low, high = interval_of(m)
+        interval = "" if low is None or high is None else f"{low:.3f} … {high:.3f}"
         bounds = f"{m.srcc.worst:.3f} … {m.srcc.best:.3f}" if m.srcc.n_unscored else ""
         plcc = f"{m.overall.plcc.value:.3f}" if m.overall else ""
         rows.append(
@@ -138,13 +147,6 @@ def _agreement(report: Report) -> list[str]:
             f"| {m.srcc.n_unscored} | {bounds} | {plcc} |"
         )
     return rows
-
-
-def _none_answered(mode: ModeReport) -> str:
-    if not mode.asked:
-        return "nothing was asked yet"
-    kinds = ", ".join(f"{kind} {share.k}" for kind, share in mode.failures.items() if share.k)
-    return f"no answer can be read ({kinds})"
 
 
 def _failures(modes: Sequence[ModeReport]) -> list[str]:

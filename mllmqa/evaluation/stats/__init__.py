@@ -6,6 +6,7 @@ unscored at worst and at best. Opinions must be finite, and no score may be infi
 computed is NaN with a reason, never 0.
 """
 
+from mllmqa.evaluation.stats.band import curve_band
 from mllmqa.evaluation.stats.bounds import krcc_bounds, plcc_bounds, rmse_bounds, srcc_bounds
 from mllmqa.evaluation.stats.calibration import Coverage, coverage, crps, crps_normal, emd, kl_divergence, moments
 from mllmqa.evaluation.stats.ceiling import Ceiling, disattenuated, noise_ceiling
@@ -13,7 +14,15 @@ from mllmqa.evaluation.stats.comparison import Comparison, Splits, compare, over
 from mllmqa.evaluation.stats.correlation import Correlations, correlate, krcc, plcc, rmse, srcc, tie_share
 from mllmqa.evaluation.stats.figure import Figure
 from mllmqa.evaluation.stats.grouped import Group, Grouped, mos_bands, per_group
-from mllmqa.evaluation.stats.intervals import Interval, bonett_wright, fisher, wilson
+from mllmqa.evaluation.stats.intervals import (
+    MIN_FOR_INTERVAL,
+    Interval,
+    bonett_wright,
+    fisher,
+    student_half,
+    wilson,
+)
+from mllmqa.evaluation.stats.letters import letters
 from mllmqa.evaluation.stats.mapping import LogisticFit, Mapped, fit_logistic, mapped
 from mllmqa.evaluation.stats.matching import Agreement, agreement, aligned
 from mllmqa.evaluation.stats.outliers import half_width, outlier_ratio, rmse_beyond
@@ -36,6 +45,7 @@ from mllmqa.evaluation.stats.significance import (
 )
 
 __all__ = [
+    "MIN_FOR_INTERVAL",
     "Agreement",
     "Bootstrap",
     "Ceiling",
@@ -67,6 +77,7 @@ __all__ = [
     "coverage",
     "crps",
     "crps_normal",
+    "curve_band",
     "delong",
     "detectable_difference",
     "disattenuated",
@@ -80,6 +91,7 @@ __all__ = [
     "krasula",
     "krcc",
     "krcc_bounds",
+    "letters",
     "mapped",
     "mcnemar",
     "meng_rosenthal_rubin",
@@ -104,6 +116,7 @@ __all__ = [
     "srcc",
     "srcc_bounds",
     "steiger",
+    "student_half",
     "tie_share",
     "variance_ratio",
     "williams",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from mllmqa.errors import DataError
 from mllmqa.evaluation.stats._checks import scipy, share
 
@@ -76,6 +79,15 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
     low = 0.0 if k == 0 else (middle - half) / (1 + zz / n)
     high = 1.0 if k == n else (middle + half) / (1 + zz / n)
     return Interval(low, high, level, "Wilson")
+
+
+def student_half(values: ArrayLike, level: float = 0.95) -> float:
+    """Return half the interval of the mean of values, shape (N,), by Student's t; NaN for fewer than two."""
+    own = np.asarray(values, dtype=np.float64)
+    if len(own) < 2:
+        return math.nan
+    wide = float(scipy("special").stdtrit(len(own) - 1, (1 + share(level, "coverage")) / 2))
+    return wide * float(own.std(ddof=1)) / math.sqrt(len(own))
 
 
 def quantile(level: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -19,36 +18,10 @@ from mllmqa.data.sheet.page import MOST_ERRORS, page
 from mllmqa.errors import DataError, UsageError
 from tests.conftest import photo_pixels
 from tests.data.samples_made import full, medium, mos, plain, said
+from tests.pages_read import Elements
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(1)>&{{ 7 * 7 }}'
 CLIP = Path(__file__).parents[3] / "docs" / "samples" / "flower.mp4"
-
-
-class Elements(HTMLParser):
-    """Tags, attributes and texts of a page; tags that are not closed."""
-
-    VOID = ("meta", "img", "br", "link", "input")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 def media(folder: Path) -> None:
