@@ -97,7 +97,7 @@ class ApiBackend:
         """Open the cache, read the key, and find out what the endpoint can do.
 
         Raises:
-            MissingExtraError: No openai package.
+            MissingExtraError: No httpx2 package.
             UsageError: A malformed option, or a cache that cannot be used.
             ApiError: The endpoint cannot be used.
         """

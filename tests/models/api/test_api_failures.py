@@ -194,7 +194,7 @@ def test_what_is_no_key_is_not_shown(key: str, connect: Connect, monkeypatch: py
 def test_the_package_is_an_extra(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
     with pytest.raises(MissingExtraError, match=r"mllmqa\[api\]"):
         connect()
 
