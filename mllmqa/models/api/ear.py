@@ -18,9 +18,7 @@ POLL_S = 0.05
 class Again(Exception):
     """A failed try that may be followed by another."""
 
-    def __init__(
-        self, what: str, *, lost: bool = False, wait_s: float | None = None, busy: bool = False
-    ) -> None:
+    def __init__(self, what: str, *, lost: bool = False, wait_s: float | None = None, busy: bool = False) -> None:
         super().__init__(what)
         self.what, self.lost, self.wait_s, self.busy = what, lost, wait_s, busy
 

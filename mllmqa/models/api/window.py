@@ -26,6 +26,9 @@ FIRST = 4
 SLOWER = 3.0
 """Times as long as in the fastest of the last rounds: then the window does not grow."""
 
+QUICK_S = 1.0
+"""Answers that come sooner are never taken for slow: so small a difference is the machine's or the network's."""
+
 ROUNDS = 8
 """Rounds whose latency is remembered; kinds of questions that simply take longer are the measure after as many."""
 
@@ -52,10 +55,11 @@ class Window:
     Args:
         most: Calls at the same time that it never passes.
         where: Of the endpoint, for the log.
+        clock_s: Monotonic.
     """
 
-    def __init__(self, most: int, where: str) -> None:
-        self.most, self._where = most, where
+    def __init__(self, most: int, where: str, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.most, self._where, self._clock_s = most, where, clock_s
         self._room = threading.Condition()
         self._size = float(min(FIRST, most))
         self._threshold = float(most)
@@ -92,7 +96,7 @@ class Window:
                 self._room.wait(POLL_S)
             self._in_flight += 1
             self._highest = max(self._highest, self._in_flight)
-            ticket = Ticket(self._cuts, time.monotonic())
+            ticket = Ticket(self._cuts, self._clock_s())
         try:
             yield ticket
         finally:
@@ -112,12 +116,12 @@ class Window:
             after_s: Until when the caller has waited already, on the monotonic clock.
         """
         with self._room:
-            return max(0.0, self._open_s - time.monotonic()) if self._open_s > after_s else 0.0
+            return max(0.0, self._open_s - self._clock_s()) if self._open_s > after_s else 0.0
 
     def went_well(self, ticket: Ticket) -> None:
         """Count an answer; grow if there is reason to."""
         with self._room:
-            self._recent.append(time.monotonic() - ticket.start_s)
+            self._recent.append(self._clock_s() - ticket.start_s)
             if len(self._recent) >= self.size:
                 self._rounds.append(median(self._recent))
                 self._recent.clear()
@@ -128,7 +132,7 @@ class Window:
             self._room.notify()
 
     def _slow(self) -> bool:
-        return bool(self._rounds) and self._rounds[-1] > SLOWER * min(self._rounds)
+        return bool(self._rounds) and self._rounds[-1] > max(QUICK_S, SLOWER * min(self._rounds))
 
     def too_many(self, ticket: Ticket, why: str, wait_s: float | None) -> float:
         """Halve the window, once for all calls that were sent before; let nothing out while the endpoint rests.
@@ -142,7 +146,7 @@ class Window:
             Until when nothing is sent, on the monotonic clock.
         """
         with self._room:
-            until_s = time.monotonic() + (wait_s or 0.0)
+            until_s = self._clock_s() + (wait_s or 0.0)
             self._open_s = max(self._open_s, until_s)
             if ticket.cut < self._cuts:
                 return until_s
@@ -150,7 +154,5 @@ class Window:
             self._size = self._threshold = float(max(1, math.floor(self._size / 2)))
             self._recent.clear()
             pause = f", and none for {wait_s:.1f} s" if wait_s else ""
-            log.info(
-                "%s: %s: %d at the same time instead of %d%s", self._where, why, self.size, before, pause
-            )
+            log.info("%s: %s: %d at the same time instead of %d%s", self._where, why, self.size, before, pause)
             return until_s
