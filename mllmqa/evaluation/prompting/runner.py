@@ -72,7 +72,7 @@ def run(
 
 
 def _parallel(job: _Job, left: Sequence[tuple[Strategy, Trial]], concurrency: int) -> None:
-    """Let several threads take the next question each; what is in flight when it stops is waited for: it is paid."""
+    """Let several threads take the next question each; what is in flight at the end is waited for: it is paid."""
     rest, turn = iter(left), threading.Lock()
 
     def work() -> None:

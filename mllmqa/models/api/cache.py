@@ -1,9 +1,9 @@
 """Answers that were paid for, kept by the content of their request, so that none is paid for twice.
 
 One SQLite file (WAL, synced before an answer is given on): it survives a kill at any moment, and several processes
-may share it. Answers that arrive while others are being synced wait for each other and are synced together: a disk
-that needs 10 ms for it does not hold 32 calls up one after the other. What is kept is what an endpoint answered, useless answers among them; a failure is never kept. Keys hold
-neither credentials nor timeouts: only what decides the answer.
+may share it. Answers that arrive while others are being synced are synced together: a disk that needs 10 ms for it
+does not hold 32 calls up one after the other. What is kept is what an endpoint answered, useless answers among them;
+a failure is never kept. Keys hold neither credentials nor timeouts: only what decides the answer.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ class Window:
         self._threshold = float(most)
         self._in_flight = self._cuts = self._highest = 0
         self._open_s = 0.0
-        self._recent: deque[float] = deque(maxlen=most)
+        self._recent: list[float] = []
+        self._round = self.size  # answers of a round: as many as were let in when it began
         self._rounds: deque[float] = deque(maxlen=ROUNDS)
 
     @property
@@ -122,14 +123,18 @@ class Window:
         """Count an answer; grow if there is reason to."""
         with self._room:
             self._recent.append(self._clock_s() - ticket.start_s)
-            if len(self._recent) >= self.size:
+            if len(self._recent) >= self._round:
                 self._rounds.append(median(self._recent))
-                self._recent.clear()
+                self._begin_round()
             if self._size >= self.most or self._slow() or ticket.cut < self._cuts:
                 return
             slow_start = self._size < self._threshold
             self._size = min(float(self.most), self._size + (1.0 if slow_start else 1.0 / self._size))
             self._room.notify()
+
+    def _begin_round(self) -> None:
+        self._recent.clear()
+        self._round = self.size
 
     def _slow(self) -> bool:
         return bool(self._rounds) and self._rounds[-1] > max(QUICK_S, SLOWER * min(self._rounds))
@@ -152,7 +157,7 @@ class Window:
                 return until_s
             before, self._cuts = self.size, self._cuts + 1
             self._size = self._threshold = float(max(1, math.floor(self._size / 2)))
-            self._recent.clear()
+            self._begin_round()
             pause = f", and none for {wait_s:.1f} s" if wait_s else ""
             log.info("%s: %s: %d at the same time instead of %d%s", self._where, why, self.size, before, pause)
             return until_s
