@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -33,7 +34,7 @@ BEARS = 5
 
 LATENCY_S = 0.02
 FAULTS = {"429": 40, "503": 20, "cut": 20, "half": 20}
-"""Of 256 questions, so many meet this at their first try: busy twice, a cut before and in the middle of the answer."""
+"""Of 256 questions, so many meet this at their first try; cuts come before the answer and in the middle of it."""
 
 DECLINED, GARBLED = 12, 6
 """Of 256 questions, so many are declined, and answered without a score."""
@@ -45,15 +46,13 @@ class Account:
 
     Attributes:
         faulty: Whether faults are injected.
-        charged: Body's hash → times that it was charged for.
-        unread: Bodies whose answer was the last of its connection: its client may have died before it read it.
+        charged: Body's hash → when it was charged for, in seconds since 1970.
         turned: Kind of fault → how often.
         most: Calls at the same time.
     """
 
     faulty: bool = True
-    charged: Counter[str] = field(default_factory=Counter)
-    unread: Counter[str] = field(default_factory=Counter)
+    charged: dict[str, list[float]] = field(default_factory=dict)
     turned: Counter[str] = field(default_factory=Counter)
     most: int = 0
     _at_once: int = 0
@@ -61,59 +60,54 @@ class Account:
     _keys: set[str] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the calls of one connection."""
-        last = None
+        """Answer the calls of one connection, until it is cut."""
         try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
+            whole = True
+            while whole and (head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")):
                 if head.startswith("GET"):
-                    self.faulty = "/faulty" in head
-                    writer.write(_reply(200, self.told()))
-                    if "calm" in head:
-                        self.charged, self.turned, self.unread = Counter(), Counter(), Counter()
+                    writer.write(_reply(200, self._told(faulty="/faulty" in head)))
                     continue
                 headers = {n.lower(): v.strip() for n, _, v in (x.partition(":") for x in head.split("\r\n")[1:])}
                 raw = await reader.readexactly(int(headers["content-length"]))
+                if "/chat/completions" not in head:
+                    writer.write(_reply(404, {"error": {"message": "no such path"}}))
+                    continue
                 self._at_once += 1
                 self.most = max(self.most, self._at_once)
                 try:
-                    reply, paid = self._answer(raw, headers["idempotency-key"])
                     await asyncio.sleep(LATENCY_S)
+                    reply, whole = self._answer(raw, headers["idempotency-key"])
                 finally:
                     self._at_once -= 1
-                last = paid
                 writer.write(reply)
                 await writer.drain()
-                if not reply or len(reply) < 2 or b"Content-Length" not in reply[:200] or paid == "half":
-                    break
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            pass  # its client was killed, or has all it wants
         finally:
-            if last is not None:
-                self.unread[last] += 1
             writer.close()
 
-    def _answer(self, raw: bytes, key: str) -> tuple[bytes, str | None]:
-        """Return a reply, and the hash of its body if it is charged for."""
+    def _answer(self, raw: bytes, key: str) -> tuple[bytes, bool]:
+        """Return a reply and whether it is sent as a whole; charge for it unless it is turned away."""
         digest = hashlib.sha256(raw)
-        name, fate = digest.hexdigest(), digest.digest()
-        fault = self._fault(fate) if self.faulty else None
+        fault = self._fault(digest.digest()) if self.faulty else None
         if fault in ("429", "503"):
-            pause = {"Retry-After-Ms": "50"} if fate[1] % 2 else {}
-            return _reply(int(fault), {"error": {"message": "too many requests"}}, pause), None
+            pause = {"Retry-After-Ms": "50"} if digest.digest()[1] % 2 else {}
+            return _reply(int(fault), {"error": {"message": "too many requests"}}, pause), True
         if fault == "cut":
-            return b"", None
+            return b"", False
         if key not in self._keys:
             self._keys.add(key)
-            self.charged[name] += 1
-        whole = _reply(200, _chat(_said(json.loads(raw), fate)))
-        return (whole[: len(whole) - 40], "half") if fault == "half" else (whole, name)
+            self.charged.setdefault(digest.hexdigest(), []).append(time.time())
+        whole = _reply(200, _chat(_said(json.loads(raw), digest.digest())))
+        return (whole[:-40], False) if fault == "half" else (whole, True)
 
     def _fault(self, fate: bytes) -> str | None:
         kind = None
         if self._at_once > BEARS:
             kind = "429"
         elif fate not in self._seen:
-            place, self._seen = fate[2], self._seen | {fate}
+            self._seen.add(fate)
+            place = fate[2]
             for name, share in FAULTS.items():
                 if 0 <= place < share:
                     kind = name
@@ -123,12 +117,12 @@ class Account:
             self.turned[kind] += 1
         return kind
 
-    def told(self) -> dict[str, Any]:
-        """What the account shows."""
-        return {
-            "charged": dict(self.charged), "unread": dict(self.unread), "turned": dict(self.turned),
-            "most": self.most,
-        }  # fmt: skip
+    def _told(self, *, faulty: bool) -> dict[str, Any]:
+        """Return what the account shows; begin a new one where faults end."""
+        told = {"charged": self.charged, "turned": dict(self.turned), "most": self.most}
+        if not faulty:
+            self.faulty, self.charged, self.turned, self.most = False, {}, Counter(), 0
+        return told
 
 
 def _said(body: dict[str, Any], fate: bytes) -> str:
@@ -192,18 +186,19 @@ def _run(arguments: list[str]) -> multiprocessing.Process:
     return process  # type: ignore[return-value]
 
 
-def _killed(arguments: list[str], url: str, after: int) -> int:
-    """Kill the command once so many answers were charged for; return how many were."""
+def _killed(arguments: list[str], url: str, after: int) -> float:
+    """Kill the command once so many requests were charged for; return when, in seconds since 1970."""
     process = _run(arguments)
-    while sum(_account(url)["charged"].values()) < after:
+    while len(_account(url)["charged"]) < after:
         if process.exitcode is not None:
             raise SystemExit("it was done before it could be killed: more pictures")
         time.sleep(0.02)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGKILL)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    killed = time.time()
     process.join()
-    time.sleep(3 * LATENCY_S)  # what was on the wire reaches the account
-    return sum(_account(url)["charged"].values())
+    if process.exitcode != -signal.SIGKILL:
+        raise SystemExit(f"it ended with {process.exitcode} instead of being killed")
+    return killed
 
 
 def main() -> None:
@@ -214,7 +209,8 @@ def main() -> None:
     from mllmqa.evaluation.prompting.items import read_items
     from mllmqa.models.api import backend  # noqa: F401
 
-    n, kills = (int(x) for x in (*sys.argv[1:], "20", "2")[:2]) if len(sys.argv) != 2 else (int(sys.argv[1]), 2)
+    given = [int(x) for x in sys.argv[1:]]
+    n, kills = (given + [20, 2][len(given) :])[:2]
     port: multiprocessing.Queue[int] = multiprocessing.Queue()
     server = multiprocessing.Process(target=_endpoint, args=(port,), daemon=True)
     server.start()
@@ -228,7 +224,7 @@ def main() -> None:
         rough = [*general, "--out", str(folder / "rough"), "--cache", str(folder / "c1")]
         calm = [*general, "--out", str(folder / "calm"), "--cache", str(folder / "c2")]
         start = time.perf_counter()
-        at = [_killed(rough, url, plan * (k + 1) // (kills + 1)) for k in range(kills)]
+        killed = [_killed(rough, url, plan * (k + 1) // (kills + 1)) for k in range(kills)]
         last = _run(rough)
         last.join()
         seen, wall = _account(url), time.perf_counter() - start
@@ -238,18 +234,18 @@ def main() -> None:
         names = ("report.json", "report.md", "scores.csv")
         same = all((folder / "rough" / x).read_bytes() == (folder / "calm" / x).read_bytes() for x in names)
     server.terminate()
-    _tell(seen, plan, at, same)
+    _tell(seen, plan, killed, same)
     print(f"{wall:.0f} s with faults and {kills} kills; exit codes {last.exitcode} and {whole.exitcode}")
 
 
-def _tell(seen: dict[str, Any], plan: int, at: list[int], same: bool) -> None:
-    twice = {name: times for name, times in seen["charged"].items() if times > 1}
-    on_the_wire = sum(name in seen["unread"] for name in twice)
+def _tell(seen: dict[str, Any], plan: int, killed: list[float], same: bool) -> None:
+    twice = [times for times in seen["charged"].values() if len(times) > 1]
+    ages = [min((kill - times[0] for kill in killed if kill >= times[0]), default=math.inf) for times in twice]
     faults = ", ".join(f"{kind} {times}" for kind, times in sorted(seen["turned"].items()))
-    print(f"{plan} questions; faults: {faults}; killed after {at} paid answers; at once: {seen['most']} at most")
+    print(f"{plan} questions; faults: {faults}; killed {len(killed)} times; at once: {seen['most']} at most")
     print(
-        f"{len(seen['charged'])} different requests charged for (probe included), {len(twice)} of them twice: "
-        f"{on_the_wire} on the wire at a kill, {len(twice) - on_the_wire} otherwise"
+        f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice"
+        + (f": charged {1e3 * max(ages):.0f} ms before a kill or later" if ages else "")
     )
     print(f"reports the same to the byte: {same}")
 

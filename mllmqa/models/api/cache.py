@@ -2,7 +2,7 @@
 
 One SQLite file (WAL, synced before an answer is given on): it survives a kill at any moment, and several processes
 may share it. Answers that arrive while others are being synced are synced together: a disk that needs 10 ms for it
-does not hold 32 calls up one after the other. What is kept is what an endpoint answered, useless answers among them;
+does not hold 32 calls up in turn. What is kept is what an endpoint answered, useless answers among them;
 a failure is never kept. Keys hold neither credentials nor timeouts: only what decides the answer.
 """
 
