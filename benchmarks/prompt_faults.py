@@ -240,12 +240,12 @@ def main() -> None:
 
 def _tell(seen: dict[str, Any], plan: int, killed: list[float], same: bool) -> None:
     twice = [times for times in seen["charged"].values() if len(times) > 1]
-    ages = [min((kill - times[0] for kill in killed if kill >= times[0]), default=math.inf) for times in twice]
+    late = [times[0] - max((k for k in killed if k < times[1]), default=-math.inf) for times in twice]
     faults = ", ".join(f"{kind} {times}" for kind, times in sorted(seen["turned"].items()))
     print(f"{plan} questions; faults: {faults}; killed {len(killed)} times; at once: {seen['most']} at most")
     print(
         f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice"
-        + (f": charged {1e3 * max(ages):.0f} ms before a kill or later" if ages else "")
+        + (f": first {1e3 * min(late):+.0f} to {1e3 * max(late):+.0f} ms after a kill, on the wire" if late else "")
     )
     print(f"reports the same to the byte: {same}")
 
