@@ -245,7 +245,7 @@ def _tell(seen: dict[str, Any], plan: int, killed: list[float], same: bool) -> N
     print(f"{plan} questions; faults: {faults}; killed {len(killed)} times; at once: {seen['most']} at most")
     print(
         f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice"
-        + (f": first {1e3 * min(late):+.0f} to {1e3 * max(late):+.0f} ms after a kill, on the wire" if late else "")
+        + (f": first {1e3 * min(late):+.0f} to {1e3 * max(late):+.0f} ms after a kill, unread or unsynced" if late else "")
     )
     print(f"reports the same to the byte: {same}")
 
