@@ -243,10 +243,9 @@ def _tell(seen: dict[str, Any], plan: int, killed: list[float], same: bool) -> N
     late = [times[0] - max((k for k in killed if k < times[1]), default=-math.inf) for times in twice]
     faults = ", ".join(f"{kind} {times}" for kind, times in sorted(seen["turned"].items()))
     print(f"{plan} questions; faults: {faults}; killed {len(killed)} times; at once: {seen['most']} at most")
-    print(
-        f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice"
-        + (f": first {1e3 * min(late):+.0f} to {1e3 * max(late):+.0f} ms after a kill, unread or unsynced" if late else "")
-    )
+    span = f"{1e3 * min(late):+.0f} to {1e3 * max(late):+.0f}" if late else ""
+    when = f": first {span} ms after a kill, unread or unsynced" if late else ""
+    print(f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice{when}")
     print(f"reports the same to the byte: {same}")
 
 
