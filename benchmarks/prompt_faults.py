@@ -245,7 +245,7 @@ def _tell(seen: dict[str, Any], plan: int, killed: list[float], same: bool) -> N
     print(f"{plan} questions; faults: {faults}; killed {len(killed)} times; at once: {seen['most']} at most")
     span = f"{1e3 * min(late):+.0f} to {1e3 * max(late):+.0f}" if late else ""
     when = f": first {span} ms after a kill, unread or unsynced" if late else ""
-    print(f"{len(seen['charged'])} different requests charged for (with the probe's), {len(twice)} of them twice{when}")
+    print(f"{len(seen['charged'])} requests charged for (with the probe's), {len(twice)} of them twice{when}")
     print(f"reports the same to the byte: {same}")
 
 
