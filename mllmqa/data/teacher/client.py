@@ -106,7 +106,7 @@ class Teacher:
             pacing: Time.
 
         Raises:
-            MissingExtraError: No httpx2 package.
+            MissingExtraError: No openai package.
             UsageError: A malformed option, no model behind an endpoint, or a cache that cannot be used.
             ApiAuthError: OpenAI's own endpoint without a key.
         """

@@ -34,7 +34,7 @@ def load_api(source: ModelSource, options: ApiOptions | None = None) -> ApiBacke
     """Connect to the endpoint of ``api:MODEL`` and find out how level scores can be read from it.
 
     Raises:
-        MissingExtraError: The httpx2 package is not installed.
+        MissingExtraError: The openai package is not installed.
         UsageError: An option is malformed.
         ApiError: The endpoint cannot be used.
     """

@@ -98,7 +98,7 @@ class ApiBackend:
         """Open the cache, read the key, and find out what the endpoint can do.
 
         Raises:
-            MissingExtraError: No httpx2 package.
+            MissingExtraError: No openai package.
             UsageError: A malformed option, or a cache that cannot be used.
             ApiError: The endpoint cannot be used.
         """
