@@ -76,15 +76,19 @@ class Screen:
             self._out.flush()
         self._shown = ""
 
-    def reply(self, reply: Reply) -> None:
-        """Show what of an answer is not shown yet, and what there is to know about it."""
-        text = tame(reply.text)
+    def answer(self, text: str) -> None:
+        """Show what of an answer is not shown yet; all of it where what was shown is not its beginning."""
+        text = tame(text)
         if self._shown and not text.startswith(self._shown.rstrip()):
             self.broken_off()
             self.note("(the text above does not hold; the answer is:)")
         self._out.write(text[len(self._shown) :])
         self._shown = self._shown or text
         self.broken_off()
+
+    def reply(self, reply: Reply) -> None:
+        """Show what of an answer is not shown yet, and what there is to know about it."""
+        self.answer(reply.text)
         about = [f"confidence {reply.confidence:.2f}"] if reply.confidence is not None else []
         about += ["composed from the readings"] if reply.source == "evidence" else []
         about += _ENDED[reply.finished]

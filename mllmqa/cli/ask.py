@@ -15,6 +15,7 @@ from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
     from mllmqa.asking import Answer
+    from mllmqa.chatting.loop import Screen
 
 REFUSED = 1
 
@@ -39,12 +40,14 @@ def ask(
 
     The model's readings are taken first, and its text is held against them.
     Where it does not hold, the answer is composed of the readings; stderr says so.
+    At a terminal its text appears as it is being said; over a pipe only the answer.
 
     Exit code: 0 answered, 1 refused, 2 usage, 130 interrupted.
     """
     from mllmqa.asking.answer import Options, keys_of, refusal
     from mllmqa.asking.answer import ask as answered
     from mllmqa.asking.scope import Refusal, understand
+    from mllmqa.chatting.loop import Screen
 
     named = [*(files or []), *([reference] if reference is not None else [])]
     if named.count("-") > 1:
@@ -52,12 +55,19 @@ def ask(
     api = endpoint.options(model)
     early = understand(question, keys_of(len(files or [])))
     if isinstance(early, Refusal):  # before a model is loaded
-        raise typer.Exit(_show(refusal(question, early), as_json=as_json))
+        screen = Screen(sys.stdout, sys.stderr, live=False)
+        raise typer.Exit(_show(refusal(question, early), screen, as_json=as_json))
     scorer = loading.load(model, api, anchors)
     sources = [opened(name) for name in files or []]
     pristine = None if reference is None else opened(reference)
-    found = answered(scorer, question, sources, reference=pristine, options=Options(max_new_tokens=max_tokens))
-    code = _show(found, as_json=as_json)
+    screen = Screen(sys.stdout, sys.stderr, live=sys.stdout.isatty() and not as_json)
+    options = Options(max_new_tokens=max_tokens, on_text=screen.piece)
+    try:
+        found = answered(scorer, question, sources, reference=pristine, options=options)
+    except BaseException:
+        screen.broken_off()
+        raise
+    code = _show(found, screen, as_json=as_json)
     for line in spent(scorer.backend):
         print(line, file=sys.stderr)
     raise typer.Exit(code)
@@ -76,11 +86,14 @@ def opened(name: str) -> str | bytes:
     return sys.stdin.buffer.read()
 
 
-def _show(found: Answer, *, as_json: bool) -> int:
-    """Print an answer; return the exit code."""
-    print(found.model_dump_json() if as_json else found.text)
-    for line in [] if as_json else notes_of(found):
-        print(line, file=sys.stderr)
+def _show(found: Answer, screen: Screen, *, as_json: bool) -> int:
+    """Show an answer, of which a beginning may be shown already; return the exit code."""
+    if as_json:
+        print(found.model_dump_json())
+    else:
+        screen.answer(found.text)
+        for line in notes_of(found):
+            screen.note(line)
     return REFUSED if found.source == "refusal" else 0
 
 
@@ -91,4 +104,5 @@ def notes_of(found: Answer) -> list[str]:
         sure.insert(0, f"composed of the model's readings ({found.in_words})")
     if found.regenerated:
         sure.append("asked twice")
-    return [*(["; ".join(sure)] if sure else []), *found.notes]
+    withdrawn = [f"does not hold: {one.claim.words!r}: {one.reading}" for one in found.contradictions]
+    return [*(["; ".join(sure)] if sure else []), *withdrawn, *found.notes]

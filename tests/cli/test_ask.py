@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from mllmqa.asking import Answer
-from mllmqa.asking.records import REASONS
-from mllmqa.cli.ask import notes_of
+from mllmqa.asking.records import REASONS, Claim, Contradiction
+from mllmqa.chatting.loop import Screen
+from mllmqa.cli.ask import _show, notes_of
 from tests.asking.conftest import Eye
 from tests.conftest import Run
 from tests.loopback import without_endpoint
+from tests.terminal import python_on_a_terminal
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -84,6 +87,47 @@ def test_usage(run: Run, photo: Path) -> None:
     assert (ran.code, "stdin is asked for more than once" in ran.err) == (2, True)
     ran = run("ask", "how good is it?", photo, "--base-url", "http://x")
     assert (ran.code, "options of an endpoint are given" in ran.err) == (2, True)
+
+
+def test_at_a_terminal_the_text_appears_as_it_is_said_and_over_a_pipe_only_the_answer(
+    server: Eye, photo: Path
+) -> None:
+    server.says.clear()
+    server.says.extend(["The quality of A is excellent.", "A is heavily blurred."])
+    ask = ["-m", "mllmqa", "ask", "how good is it?", str(photo), "--model", "api:eye", "--base-url", server.url]
+    seen = python_on_a_terminal(*ask, "--no-cache", columns=120)
+    assert seen.code == 0
+    said, told, answer, composed, *held = seen.plain.splitlines()
+    assert said == "The quality of A is excellent."
+    assert told == "(the text above does not hold; the answer is:)"
+    assert answer == "The quality of the image is fair (3.0 of 5)."
+    assert composed.startswith("composed of the model's readings")
+    assert held[0].startswith("does not hold: ")
+    server.says.extend(["The quality of A is excellent.", "A is heavily blurred."])
+    assert python_on_a_terminal(*ask, columns=120, pipe_stdout=True).piped == f"{answer}\n"
+
+
+def test_a_text_that_holds_is_shown_once() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(out, err, live=True)
+    for piece in ("The quality ", "is fair."):
+        screen.piece(piece)
+    found = Answer(question="q", text="The quality is fair.", source="model", confidence=0.5)
+    assert _show(found, screen, as_json=False) == 0
+    assert (out.getvalue(), err.getvalue()) == ("The quality is fair.\n", "confidence 0.50\n")
+
+
+def test_what_does_not_hold_is_named() -> None:
+    claim = Claim(kind="distortion", key="A", category="blur", words="blurred")
+    fault = Contradiction(claim=claim, reading="no blur is read", threshold="ABSENT_BELOW")
+    found = Answer(question="q", text="t", source="evidence", reason="contradicted", contradictions=(fault,))
+    assert notes_of(found)[1:] == ["does not hold: 'blurred': no blur is read"]
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(out, err, live=True)
+    screen.piece("It is blurred.")
+    _show(found, screen, as_json=False)
+    assert out.getvalue() == "It is blurred.\nt\n"
+    assert err.getvalue().splitlines()[0] == "(the text above does not hold; the answer is:)"
 
 
 def test_notes_tell_all() -> None:

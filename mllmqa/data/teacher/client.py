@@ -123,7 +123,8 @@ class Teacher:
     @property
     def usage(self) -> Usage:
         """What the run has sent and is charged for so far."""
-        return self._meter.usage
+        window = self._transport.window
+        return replace(self._meter.usage, at_once=window.highest, cuts=window.cuts)
 
     def stop(self, stopped: bool = True) -> None:
         """Send nothing new; what is in flight is still read, for it is paid for."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mllmqa.errors import ApiUnreachableError, BudgetError
@@ -72,29 +72,30 @@ def run(
 
 
 def _parallel(job: _Job, left: Sequence[tuple[Strategy, Trial]], concurrency: int) -> None:
-    """Keep a window of questions in flight; what is in flight when it stops is waited for, for it is paid for."""
-    pending: set[Future[None]] = set()
-    rest: Iterator[tuple[Strategy, Trial]] = iter(left)
+    """Let several threads take the next question each; what is in flight at the end is waited for: it is paid."""
+    rest, turn = iter(left), threading.Lock()
+
+    def work() -> None:
+        while not job.stop.is_set():
+            with turn:
+                following = next(rest, None)
+            if following is None:
+                return
+            try:
+                job.one(*following)
+            except BaseException:
+                job.stop.set()
+                raise
+
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="mllmqa-bench")
     try:
-        for strategy, trial in rest:
-            pending.add(pool.submit(job.one, strategy, trial))
-            if len(pending) >= 2 * concurrency:
-                pending = _settled(pending)
-        while pending:
-            pending = _settled(pending)
+        for future in [pool.submit(work) for _ in range(min(concurrency, len(left)))]:
+            future.result()
     except BaseException:
         job.stop.set()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _settled(pending: set[Future[None]]) -> set[Future[None]]:
-    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-    for future in finished:
-        future.result()
-    return pending
 
 
 class _Job:

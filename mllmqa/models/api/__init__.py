@@ -5,6 +5,7 @@
 ``pictures``       the user's own bytes, or lossless PNG
 ``messages``       a request as the body of a call
 ``transport``      one call: retries, timeouts, and what each failure becomes
+``window``         how many calls are in flight: adapted to what the endpoint bears
 ``meter``          budget and counts
 ``cache``          answers that were paid for, by content
 ``readout``        an answer as level logits: decisions, log-probabilities, one word

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
@@ -115,7 +116,8 @@ class ApiBackend:
     @property
     def usage(self) -> Usage:
         """What the run has sent and is charged for so far."""
-        return self._meter.usage
+        window = self._transport.window
+        return replace(self._meter.usage, at_once=window.highest, cuts=window.cuts)
 
     def close(self) -> None:
         """Close connections and cache."""
@@ -262,7 +264,8 @@ class ApiBackend:
     def _each(self, requests: Sequence[Request], ask: Callable[[Request], _Result]) -> list[_Result | MllmqaError]:
         """Ask about all requests at once, as many in flight as wanted; a failure costs its own request only.
 
-        On Ctrl-C nothing new is sent, and what is in flight is waited for: it is paid for, so it is kept.
+        On Ctrl-C nothing new is sent, and what is in flight is waited for: it is paid for, so it is kept. A single
+        request of a thread that no Ctrl-C reaches is asked in that thread.
         """
 
         def one(request: Request) -> _Result | MllmqaError:
@@ -273,6 +276,8 @@ class ApiBackend:
             except Exception as error:  # noqa: BLE001 - an answer of a kind that nobody foresaw becomes a record
                 return InferenceError(f"an answer could not be used: {error_line(error)}", where=self.info.model)
 
+        if len(requests) == 1 and threading.current_thread() is not threading.main_thread():
+            return [one(requests[0])]
         futures = [self._pool.submit(one, request) for request in requests]
         try:
             return [future.result() for future in futures]

@@ -1,8 +1,9 @@
 """Answers that were paid for, kept by the content of their request, so that none is paid for twice.
 
-One SQLite file (WAL, synced on every answer): it survives a kill at any moment, and several processes may share
-it. What is kept is what an endpoint answered, useless answers among them; a failure is never kept. Keys hold
-neither credentials nor timeouts: only what decides the answer.
+One SQLite file (WAL, synced before an answer is given on): it survives a kill at any moment, and several processes
+may share it. Answers that arrive while others are being synced are synced together: a disk that needs 10 ms for it
+does not hold 32 calls up in turn. What is kept is what an endpoint answered, useless answers among them;
+a failure is never kept. Keys hold neither credentials nor timeouts: only what decides the answer.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -55,16 +57,16 @@ class AnswerCache:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._unsynced: deque[tuple[str, str, str]] = deque()
         self._in_flight: dict[str, Future[dict[str, Any]]] = {}
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._db = sqlite3.connect(
-                ":memory:" if path is None else path, timeout=60, check_same_thread=False, isolation_level=None
-            )
+            self._db = _connection(path)
             self._prepare()
+            self._reading = self._db if path is None else _connection(path)
         except (OSError, sqlite3.Error) as error:
             raise UsageError(
                 f"cannot be used as a cache of answers: {error}", where=path, hint="name another with --cache"
@@ -120,13 +122,27 @@ class AnswerCache:
                 del self._in_flight[key]
 
     def _keep(self, key: str, model: str, body: dict[str, Any]) -> None:
+        """Return once it is on the disk: written by this thread, or by the one that was before it at the door."""
+        self._unsynced.append((key, model, json.dumps(body)))
+        with self._writing:
+            rows = [self._unsynced.popleft() for _ in range(len(self._unsynced))]
+            if rows:
+                self._write(rows)
+
+    def _write(self, rows: list[tuple[str, str, str]]) -> None:
         try:
-            with self._lock:
-                row = (key, model, json.dumps(body))
-                self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", row)
-        except sqlite3.Error as error:  # a full disk may not cost the answer itself
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:  # a full disk may not cost the answers themselves
+            what = "an answer" if len(rows) == 1 else f"{len(rows)} answers"
             log.warning(
-                "%s: an answer could not be kept (%s): asking again will be paid for again", self.path, error
+                "%s: %s could not be kept (%s): asking again will be paid for again", self.path, what, error
             )
 
     def endpoint(self, key: str) -> dict[str, Any] | None:
@@ -136,13 +152,20 @@ class AnswerCache:
 
     def keep_endpoint(self, key: str, found: dict[str, Any]) -> None:
         """Keep what was found out about an endpoint."""
-        with self._lock:
+        with self._writing:
             self._db.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?)", (key, json.dumps(found)))
 
     def _get(self, table: str, column: str, key: str) -> dict[str, Any] | None:
-        row = self._db.execute(f"SELECT {column} FROM {table} WHERE key = ?", (key,)).fetchone()  # noqa: S608
+        row = self._reading.execute(f"SELECT {column} FROM {table} WHERE key = ?", (key,)).fetchone()  # noqa: S608
         return None if row is None else dict(json.loads(row[0]))
 
     def close(self) -> None:
         """Close the file."""
+        self._reading.close()
         self._db.close()
+
+
+def _connection(path: Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(
+        ":memory:" if path is None else path, timeout=60, check_same_thread=False, isolation_level=None
+    )

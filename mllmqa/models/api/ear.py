@@ -18,9 +18,9 @@ POLL_S = 0.05
 class Again(Exception):
     """A failed try that may be followed by another."""
 
-    def __init__(self, what: str, *, lost: bool = False, wait_s: float | None = None) -> None:
+    def __init__(self, what: str, *, lost: bool = False, wait_s: float | None = None, busy: bool = False) -> None:
         super().__init__(what)
-        self.what, self.lost, self.wait_s = what, lost, wait_s
+        self.what, self.lost, self.wait_s, self.busy = what, lost, wait_s, busy
 
 
 class Cut(Exception):
@@ -128,7 +128,7 @@ class Ear:
         self._cut.set()
         if self._response is None:
             return
-        stream = self._response.http_response.extensions.get("network_stream")
+        stream = self._response.extensions.get("network_stream")
         connection = None if stream is None else stream.get_extra_info("socket")
         if connection is not None:
             with contextlib.suppress(OSError):  # closed already

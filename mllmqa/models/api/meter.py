@@ -24,6 +24,8 @@ class Usage:
         tokens_in: As the endpoint counts them.
         tokens_out: As the endpoint counts them.
         uncounted: Answers for which the endpoint stated no tokens.
+        at_once: Requests that were in flight at the same time, at most.
+        cuts: How often that was halved, because the endpoint had too many.
     """
 
     sent: int = 0
@@ -34,6 +36,8 @@ class Usage:
     tokens_in: int = 0
     tokens_out: int = 0
     uncounted: int = 0
+    at_once: int = 0
+    cuts: int = 0
 
     def cost(self, price: Price) -> float:
         """Return the money that the counted tokens cost."""
@@ -46,6 +50,8 @@ class Usage:
         parts += [f"{self.lost} answers lost on the way, maybe paid for"] if self.lost else []
         parts.append(f"{self.tokens_in:,} + {self.tokens_out:,} tokens")
         parts += [f"{self.uncounted} without a token count"] if self.uncounted else []
+        times = "once" if self.cuts == 1 else f"{self.cuts} times"
+        parts += [f"at most {self.at_once} at the same time, cut back {times}"] if self.cuts else []
         parts += [f"cost {self.cost(price):.4f}"] if price else []
         return "endpoint: " + ", ".join(parts)
 

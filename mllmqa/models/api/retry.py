@@ -18,6 +18,9 @@ LOST_RETRIES = 2
 RETRIED = frozenset({408, 409, 425, 429})
 """Besides all from 500 on, without 501."""
 
+TOO_MANY = frozenset({429, 503, 529})
+"""An endpoint with more calls than it bears (529: as some name it)."""
+
 
 def is_retried(status: int, headers: Mapping[str, str]) -> bool:
     """Tell whether a status means "later"; the endpoint's own ``x-should-retry`` has the last word."""

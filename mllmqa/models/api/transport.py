@@ -1,11 +1,14 @@
 """One call to an endpoint: tries, pauses, limits, and what each failure becomes.
 
-The openai client sends and reads; its own retries are off, because ours are counted, logged and kept within the
-budget. The key is read from the environment, given to the client, and cut out of every text that leaves here.
+The openai client sends and reads, JSON as it is (``client.post``): its typed requests and answers would double the
+CPU time of a call. Its own retries are off, because ours are counted, logged and kept within the budget. How many
+calls are in flight is adapted to what the endpoint bears. The key is read from the environment, given to the
+client, and cut out of every text that leaves here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -37,10 +40,12 @@ from mllmqa.models.api.retry import (
     LOST_RETRIES,
     MAX_RETRY_AFTER_S,
     RETRIED,
+    TOO_MANY,
     backoff_s,
     is_retried,
     retry_after_s,
 )
+from mllmqa.models.api.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +100,7 @@ class Transport:
         if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
             raise ApiAuthError(f"the value of {KEY_VARIABLE} is no key", where=self.url)
         self._clean = _cleaner(key)
+        self.window = Window(options.concurrency, self.url)
         self._client = openai.OpenAI(
             api_key=key or "none", base_url=self.url, max_retries=0, timeout=options.timeout_s
         )
@@ -103,6 +109,7 @@ class Transport:
         """End pauses and send nothing new; what is in flight is still read, for it is paid for."""
         if stopped:
             self._stop.set()
+            self.window.wake()
         else:
             self._stop.clear()
 
@@ -152,12 +159,19 @@ class Transport:
             raise
 
     def _until_answered(self, send: Callable[[str], dict[str, Any]], ear: Ear | None = None) -> dict[str, Any]:
-        call, lost, pause, again = uuid.uuid4().hex, 0, None, Again("not tried")
+        call, lost, pause, again, rested_s = uuid.uuid4().hex, 0, None, Again("not tried"), 0.0
         for number in range(1, self._options.retries + 2):
-            outcome = self._try(send, f"{call}-{number - lost}", ear)
+            if rest := self.window.pause_s(rested_s):
+                self._rest(rest)
+            with self.window.place(lambda: self._wanted(ear)) as ticket:
+                outcome = self._try(send, f"{call}-{number - lost}", ear)
             if isinstance(outcome, dict):
+                self.window.went_well(ticket)
                 return outcome
             again = outcome
+            if again.busy:
+                asked_s = again.wait_s if (again.wait_s or 0) <= MAX_RETRY_AFTER_S else None
+                rested_s = self.window.too_many(ticket, again.what, asked_s)
             lost += again.lost
             pause = again.wait_s
             if number > self._options.retries or lost > LOST_RETRIES or (pause or 0) > MAX_RETRY_AFTER_S:
@@ -165,7 +179,7 @@ class Transport:
             if pause is None:
                 pause = backoff_s(number, self._pacing.jitter())
             log.info("%s: %s: try %d in %.1f s", self.url, again.what, number + 1, pause)
-            (self._pacing.sleep or self._stop.wait)(pause)
+            self._rest(pause)
             self._meter.count(retried=1)
         paid = f"; {lost} lost on the way and maybe paid for" if lost else ""
         later = f"; it asks for a pause of {pause:.0f} s" if (pause or 0) > MAX_RETRY_AFTER_S else ""
@@ -173,16 +187,23 @@ class Transport:
         hint = "go on later with --resume" if ear is None else "ask again later"
         raise ApiUnreachableError(f"no answer after {tries}: {again.what}{later}{paid}", where=self.url, hint=hint)
 
-    def _try(
-        self, send: Callable[[str], dict[str, Any]], tag: str, ear: Ear | None = None
-    ) -> dict[str, Any] | Again:
-        """Make one try within the budget; count what came of it while its room is still reserved."""
+    def _rest(self, seconds: float) -> None:
+        (self._pacing.sleep or self._stop.wait)(seconds)
+
+    def _wanted(self, ear: Ear | None) -> None:
+        """Raise what ends a call that is not sent yet."""
         if self.refused is not None:
             raise self.refused
         if ear is not None:
             ear.check()
         if self._stop.is_set():
             raise BudgetError("not asked: the run was interrupted")
+
+    def _try(
+        self, send: Callable[[str], dict[str, Any]], tag: str, ear: Ear | None = None
+    ) -> dict[str, Any] | Again:
+        """Make one try within the budget; count what came of it while its room is still reserved."""
+        self._wanted(ear)
         with self._meter.flight():
             try:
                 answer = send(tag)
@@ -207,15 +228,13 @@ class Transport:
         import httpx2
         import openai
 
-        resource: Any = self._client.decisions if path == DECISIONS else self._client.chat.completions
-        wanted = ("model", "input", "questions") if path == DECISIONS else ("model", "messages")
-        named = {name: body[name] for name in wanted}
-        extra = {name: value for name, value in body.items() if name not in wanted}
         deadline = time.monotonic() + self._options.timeout_s
+        sent: openai.RequestOptions = {"headers": {"Idempotency-Key": tag}, "security": {"bearer_auth": True}}
         try:
-            with resource.with_streaming_response.create(
-                **named, extra_body=extra, extra_headers={"Idempotency-Key": tag}
-            ) as response:
+            response: Any = self._client.post(
+                f"/{path}", cast_to=httpx2.Response, body=body, options=sent, stream=True
+            )
+            with contextlib.closing(response):
                 return read(response, deadline)
         except openai.APIStatusError as error:
             self._status(error.status_code, error.response.headers, error.body)
@@ -224,7 +243,7 @@ class Transport:
             unsent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
             slow = isinstance(cause, httpx2.TimeoutException)
             what = f"no answer within {self._options.timeout_s:g} s" if slow else "the connection was cut"
-            raise Again("cannot be reached" if unsent else what, lost=not unsent) from None
+            raise Again("cannot be reached" if unsent else what, lost=not unsent, busy=slow) from None
         except openai.OpenAIError as error:
             raise ApiAnswerError(self._clean(f"{type(error).__name__}: {error}"), where=self.url) from None
 
@@ -237,7 +256,7 @@ class Transport:
         for chunk in chunks:
             size += len(chunk)
             if time.monotonic() > deadline:
-                raise Again(f"no answer within {self._options.timeout_s:g} s", lost=True)
+                raise Again(f"no answer within {self._options.timeout_s:g} s", lost=True, busy=True)
             if size > MAX_BODY_BYTES:
                 raise ApiAnswerError("the answer does not end", where=self.url, expected="a short answer")
             yield chunk
@@ -254,7 +273,8 @@ class Transport:
             self._meter.close("the endpoint says that the account's quota is used up")
             error = BudgetError(f"the account's quota is used up ({status})", where=self.url)
         elif is_retried(status, headers):
-            raise Again(f"{status}{said}", wait_s=retry_after_s(headers, self._pacing.now_s()))
+            wait_s = retry_after_s(headers, self._pacing.now_s())
+            raise Again(f"{status}{said}", wait_s=wait_s, busy=status in TOO_MANY)
         elif (status >= 500 and status != 501) or status in RETRIED:
             error = ApiUnreachableError(f"{status}{said}; it asks not to be tried again", where=self.url)
         elif status in (404, 405):

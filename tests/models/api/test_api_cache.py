@@ -130,3 +130,17 @@ def test_timeouts_and_concurrency_are_not_in_the_key_but_the_pixels_are(server: 
     picture[0, 0, 0] ^= 1
     connect().score(picture)
     assert len(server.received) == 1
+
+
+def test_answers_that_arrive_together_are_all_kept_before_they_are_given_on(tmp_path: Path) -> None:
+    cache, eye = AnswerCache(tmp_path / "c"), AnswerCache(tmp_path / "c")
+
+    def ask(i: int) -> bool:
+        cache.answer(f"k{i}", "m", lambda: {"x": i})
+        return eye.answer(f"k{i}", "m", _never) == ({"x": i}, True)  # another process would find it at once
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(ask, range(200)))
+    assert cache.answer("k7", "m", _never) == ({"x": 7}, True)
+    cache.close()
+    eye.close()

@@ -199,6 +199,21 @@ def test_the_package_is_an_extra(connect: Connect, monkeypatch: pytest.MonkeyPat
         connect()
 
 
+def test_the_openai_client_sends_with_its_account_and_without_tries_of_its_own(
+    server: Loopback, connect: Connect, monkeypatch: pytest.MonkeyPatch, pictures: list[Path]
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-1")
+    scorer = connect()
+    server.script.append(Reply(500, ""))
+    assert scorer.score(pictures[0]).status == "scored"
+    for request in server.received:
+        assert request.headers["user-agent"].startswith("OpenAI/Python")
+        assert request.headers["openai-organization"] == "org-1"
+        assert request.headers["openai-project"] == "proj-1"
+        assert request.headers["x-stainless-retry-count"] == "0"
+
+
 def test_the_key_is_nowhere(
     server: Loopback,
     connect: Connect,
