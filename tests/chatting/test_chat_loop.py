@@ -140,7 +140,7 @@ def _interrupted(nano: Scorer, presses: int) -> Session:
 def test_a_stopped_answer_is_kept_and_the_session_goes_on(nano: Scorer) -> None:
     session = _interrupted(nano, 1)
     loop, out, err = _run(session, "sharp?\nsharp?\n/model\n", live=True, interactive=True)
-    assert out == "It is\nIt is\nmodel nano (float32, cpu)\n"
+    assert out == f"It is\nIt is\nmodel nano ({nano.backend.info.dtype}, cpu)\n"
     assert err == "(stopped)\n(stopped)\n"
     assert loop.failed == 0
     assert [e.finished for e in session.transcript.events if isinstance(e, Answered)] == ["cancelled"] * 2
@@ -149,7 +149,7 @@ def test_a_stopped_answer_is_kept_and_the_session_goes_on(nano: Scorer) -> None:
 def test_a_second_press_gives_the_answer_up(nano: Scorer) -> None:
     session = _interrupted(nano, 2)
     _, out, err = _run(session, "sharp?\n/model\n", live=True, interactive=True)
-    assert out == "It is\nmodel nano (float32, cpu)\n"
+    assert out == f"It is\nmodel nano ({nano.backend.info.dtype}, cpu)\n"
     assert err == "(stopped)\n"
     (event,) = [e for e in session.transcript.events if isinstance(e, Failed)]
     assert (event.line, event.reason) == ("sharp?", "interrupted")
