@@ -30,11 +30,11 @@ from pathlib import Path
 
 import numpy as np
 
+import mllmqa
 from benchmarks.answers import CLIP_SHORT_PX, Tally, photos_of, read, report
 from mllmqa.asking import thresholds
 from mllmqa.asking.evidence import Depth, read_file
 from mllmqa.asking.records import FileEvidence
-from mllmqa.cli.loading import LoadingWishes
 from mllmqa.data import video_distortions
 from mllmqa.data.build import draw
 from mllmqa.data.distortions import category_of, to_short_side
@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="one JSON line per reading")
     args = parser.parse_args()
-    scorer, tally = LoadingWishes(device="cpu").load(args.model), Tally()
+    scorer, tally = mllmqa.load(args.model, device="cpu"), Tally()
     errors: list[float | None] = []
     judged: list[tuple[float, float]] = []
     photos = photos_of(args.photos, args.seed, args.n)

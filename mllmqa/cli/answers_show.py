@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rich.console import Console
 from rich.text import Text
 
-from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
 
 if TYPE_CHECKING:
     from mllmqa.evaluation.answering import Results

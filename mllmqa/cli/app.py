@@ -5,21 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from mllmqa._version import __version__
+from mllmqa.cli.ending import AT_END, EXIT_INTERRUPTED, EXIT_UNSCORED, EXIT_USAGE
 from mllmqa.errors import MllmqaError, error_line
-
-EXIT_OK = 0
-EXIT_UNSCORED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
-AT_END = ExitStack()
-"""What is closed when a command ends, however it ends: connections to endpoints."""
 
 app = typer.Typer(
     name="mllmqa",

@@ -51,7 +51,7 @@ def build_data(
 
     Writes samples.jsonl, media/, left_out.jsonl and build.json to the folder. Exit code 1 if anything was left out.
     """
-    from mllmqa.cli.app import EXIT_UNSCORED
+    from mllmqa.cli.ending import EXIT_UNSCORED
     from mllmqa.data.build import Order, build, load_recipe
     from mllmqa.data.build.export import check_formats, export_set, formats_named
     from mllmqa.errors import UsageError

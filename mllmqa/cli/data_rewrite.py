@@ -33,7 +33,7 @@ def rewrite(
     Samples whose answer refuses, leaks or contradicts the labels go to FILE.dropped.jsonl, with the reason.
     Exit code: 0 all rewritten, 1 some dropped, 2 usage, 130 interrupted.
     """
-    from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+    from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
     from mllmqa.data.teacher import Teacher, dropped_of, rewrite_file
 
     found = endpoint.options(model)

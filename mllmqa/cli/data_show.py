@@ -23,7 +23,7 @@ def show(
 
     The page needs no other file and no network. Exit code 1 if lines of the file are no valid samples.
     """
-    from mllmqa.cli.app import EXIT_UNSCORED
+    from mllmqa.cli.ending import EXIT_UNSCORED
     from mllmqa.data.sheet import look_at, write_sheet
 
     page = out if out is not None else Path(f"{file.stem}.html")

@@ -116,7 +116,7 @@ def run_and_show(wanted: EvalSpec, out: Path, *, resume: bool, as_json: bool) ->
 
 def _report(log: Log, how: Figures, html: Path | None, markdown: Path | None, thumbnails: int | None) -> int:
     """Write reports; return the exit code."""
-    from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+    from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
     from mllmqa.evaluation.report import run_pages
     from mllmqa.evaluation.report.content import content
     from mllmqa.pages import check_free, write_page
@@ -139,7 +139,7 @@ def _report(log: Log, how: Figures, html: Path | None, markdown: Path | None, th
 
 
 def _show(log: Log, how: Figures, *, as_json: bool = False, keep: Path | None = None) -> int:
-    from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+    from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
     from mllmqa.evaluation.summary import SUMMARY_FILE, summarise
     from mllmqa.evaluation.tables import tables
     from mllmqa.whole_file import write_whole

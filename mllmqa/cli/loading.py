@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mllmqa.cli.app import AT_END
+from mllmqa.cli.ending import AT_END
 from mllmqa.cli.groups import OptionGroup, Without
 from mllmqa.errors import UsageError
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mllmqa import levels, prompts
-from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
+from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
 from mllmqa.schema import Score, Unscored
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from mllmqa.asking.records import Answer
-from mllmqa.cli.app import EXIT_OK, EXIT_UNSCORED
 from mllmqa.cli.ask import notes_of
+from mllmqa.cli.ending import EXIT_OK, EXIT_UNSCORED
 from mllmqa.schema import Comparison, Ranked, Unscored
 
 

@@ -41,7 +41,8 @@ def test_add_score_frames_model_history(new_session: NewSession, pair: tuple[str
     assert _do(session, "/SCORE a") == rows[:1]
     assert _do(session, "/frames 4") == ["frames of videos: uniform:4"]
     assert _do(session, "/frames") == ["frames of videos: uniform:4"]
-    assert _do(session, "/model") == _do(session, "/model nano") == [f"model nano ({session.scorer.backend.info.dtype}, cpu)"]
+    dtype = session.scorer.backend.info.dtype
+    assert _do(session, "/model") == _do(session, "/model nano") == [f"model nano ({dtype}, cpu)"]
     session.ask("Rate the quality of this image.")
     shown = _do(session, "/history")
     assert shown[2:] == ["1. Rate the quality of this image.", f"   {session.exchanges[0].answer}"]

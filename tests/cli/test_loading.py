@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +95,10 @@ def test_quantisation_is_read() -> None:
     assert wished.quantization() == Quantization.of("4bit", vision=True)
     with pytest.raises(UsageError, match="expected --quantize with it"):
         LoadingWishes(quantize_vision=True).load("nano")
+
+
+@pytest.mark.parametrize("module", ["loading", "endpoint", "options", "groups"])
+def test_shared_options_can_be_imported_first(module: str) -> None:
+    command = [sys.executable, "-c", f"import mllmqa.cli.{module}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
