@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what is closed behind it. Imports no command, so that all may import it."""
+"""How a command ends: its exit code, and what is closed behind it. It imports no command: all may import it."""
 
 from __future__ import annotations
 

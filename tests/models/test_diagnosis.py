@@ -15,12 +15,14 @@ from mllmqa.asking.listening import Listener
 from mllmqa.data import distortions
 from mllmqa.data.distortions import CATEGORIES
 from mllmqa.loading import load
+from mllmqa.media import decode_frames, open_media
 from mllmqa.models.base import Diagnostician, Request
 from mllmqa.scoring import Scorer
 from tests import tiny_models
 from tests.conftest import photo_pixels
 
 PROMPT = prompts.render(prompts.load("score/quality"), medium="image")
+FLOWER = Path(__file__).parents[2] / "docs" / "samples" / "flower.mp4"
 SIZES = ((96, 64), (64, 64), (200, 120))
 
 
@@ -58,7 +60,7 @@ def test_neighbours_of_other_sizes_change_nothing(nano: Scorer) -> None:
 )
 def test_a_heavy_distortion_is_found_and_grows(nano: Scorer, name: str, category: str) -> None:
     backend: Any = nano.backend
-    photo = photo_pixels(320, 240, seed=3)
+    photo = decode_frames(open_media(FLOWER), (1.0,)).frames_THWC[0]
     severities = (2, 5)
     made = [distortions.apply(photo, name, s, np.random.default_rng(0)).pixels for s in severities]
     light, heavy = ({one.category: one for one in picture} for picture in backend.diagnose(made))

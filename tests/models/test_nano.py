@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from mllmqa import prompts
+from mllmqa.data.distortions import CATEGORIES
 from mllmqa.errors import MllmqaError, ModelLoadError
 from mllmqa.levels import distribution
 from mllmqa.models import nano
@@ -158,7 +159,8 @@ def test_pixels_are_not_resized_or_cropped_and_nan_fills_the_rest(backend: Any) 
         assert float((row[:, :height, :width] - expected).abs().max()) < 1e-6
         assert int(row.isnan().logical_not().sum()) == 3 * height * width
     vision = backend.model.config.vision_config
-    of_one = vision.patch_grid**2 + vision.global_tokens
+    of_one = vision.patch_grid**2 + vision.global_tokens + vision.category_tokens
+    assert vision.category_tokens == len(CATEGORIES)
     assert int((encoded["input_ids"] == backend.model.config.image_token_id).sum()) == 2 * of_one
 
 
@@ -182,7 +184,7 @@ def test_dct_filters_are_an_orthonormal_basis() -> None:
 def test_any_size_gives_the_same_tokens_shape(tower: NanoVisionModel, size: tuple[int, int]) -> None:
     with torch.inference_mode():
         out = tower(torch.zeros(2, 3, *size))
-    assert out.last_hidden_state.shape == (2, 18, 256)
+    assert out.last_hidden_state.shape == (2, 30, 256)
     assert out.pooler_output.shape == (2, 512)
     assert len(out.hidden_states) == 1
     assert bool(out.last_hidden_state.isfinite().all())
