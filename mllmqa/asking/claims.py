@@ -213,6 +213,6 @@ def _against_verdict(claim: Claim, evidence: Evidence) -> Iterator[tuple[str, st
             if abs(p - 0.5) > at.EQUAL_MARGIN:
                 yield reading, "EQUAL_MARGIN"
                 return
-        elif (p > 0.5 + at.EVEN_MARGIN) if claim.denied else (p < 0.5 - at.EVEN_MARGIN):
+        elif (p > 0.5 + at.EVEN_MARGIN) if claim.denied else (p < 0.5 + at.EVEN_MARGIN):
             yield reading, "EVEN_MARGIN"
             return

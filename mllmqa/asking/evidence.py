@@ -167,7 +167,9 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     score = scorer.score(source, replace(options, per_frame=each))
     listener = Listener(scorer)
     questions = [Questions(ready.requests, _worst_shown(ready, score), asked_medium(ready, plan))]
-    if ready.media.kind == "video" and plan.video_mode == "per-frame" and plan.preset.video.slices:
+    how = plan.preset.video
+    whole = ready.media.kind == "video" and plan.video_mode == "per-frame" and how.slices and how.asked_in_time
+    if whole:
         clip = _prepared(source, replace(plan, video_mode="images"), key).requests
         questions.append(Questions(clip, clip[0], "video", in_time=True))
     presence, severities, unread = _distortions(listener, questions if depth.distortions else ())

@@ -9,7 +9,7 @@ from __future__ import annotations
 LEAST_COVERAGE = 0.5
 """Least share of a model's probability on the words of a closed question: below, it answers something else.
 
-A model that was never asked so (nano version 0 knows levels alone) leaves about nothing for Yes and No, and what it
+A model that was never asked so leaves about nothing for Yes and No, and what it
 leaves says nothing of the picture. Such a reading is missing, not a finding.
 """
 
@@ -35,7 +35,8 @@ LEVEL_IS = 0.5
 """A text that denies a level contradicts where the score is nearer to its value than this."""
 
 EVEN_MARGIN = 0.05
-"""Two files whose preference is nearer to one half than this are stated to be about equal."""
+"""Two files whose preference is nearer to one half than this are stated to be about equal. A text that calls one of
+them better contradicts: else swapping the files could change the verdict."""
 
 EQUAL_MARGIN = 0.3
 """A text that calls two files equal contradicts where the preference is farther from one half than this."""

@@ -129,6 +129,14 @@ def test_each_rule_has_its_threshold() -> None:
     assert faults("The quality of A is not poor.", evidence) == ["LEVEL_IS"]
 
 
+def test_who_is_called_better_leads_in_either_order() -> None:
+    for p in (0.48, 0.5, 0.52):
+        evidence = two(p, file("A", 3.0), file("B", 3.0))
+        assert faults("A is better.", evidence) == faults("B is better.", evidence) == ["EVEN_MARGIN"]
+        assert faults("A and B are about equal in quality.", evidence) == []
+    assert faults("A is better.", two(0.6, file("A", 3.0), file("B", 3.0))) == []
+
+
 def test_what_was_not_read_bears_nothing_out() -> None:
     evidence = Evidence(files=(file("A", 3.0, {"blur": (0.9, None)}),))
     assert faults("There is freezing.", evidence) == ["not read"]
