@@ -226,7 +226,6 @@ def test_files_of_results(kind: str, run: Run, folder: Path, tmp_path: Path) -> 
         (["--from-file", "/nonexistent.txt"], "/nonexistent.txt"),
         (["-", "--from-file", "-"], "more than once"),
         (["-", "--jsonl", "a.jsonl", "--resume"], "cannot be found again"),
-        (["x.png", "--view", "native"], "nano cannot take the view native"),
         (["x.png", "--batch-size", "²"], "auto or a whole number"),
         (["x.png", "--model", "m" * 300], "no model"),
         (["x.png", "--jsonl", "/no/such/folder/a.jsonl"], "cannot be written"),

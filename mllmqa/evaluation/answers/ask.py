@@ -64,7 +64,8 @@ class Asker:
         max_tokens: Limit of an answer's length.
 
     Raises:
-        UsageError: The model cannot take the view, or clips in the preset's way.
+        UnknownNameError: No such view or frame rule.
+        UsageError: The model cannot take clips in the preset's way.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mllmqa.data.sample import Sample
-from mllmqa.errors import DataError, UsageError
+from mllmqa.errors import DataError, UnknownNameError, UsageError
 from mllmqa.evaluation.answers.ask import Asker
 from mllmqa.evaluation.answers.item import Item
 from mllmqa.evaluation.answers.log import AnswerLog, Answers, read_log
@@ -97,9 +97,9 @@ def test_two_clips_at_once_are_refused(folder: Path) -> None:
         Asker(scorer("qwen3_vl", folder)).request(item(twice, folder))
 
 
-def test_views_are_those_of_the_preset() -> None:
-    with pytest.raises(UsageError, match="cannot take the view"):
-        Asker(Scorer(_NoBackend(), preset_named("nano")), view="native")  # type: ignore[arg-type]
+def test_an_unknown_view_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="view"):
+        Asker(Scorer(_NoBackend(), preset_named("nano")), view="nonsense")  # type: ignore[arg-type]
 
 
 class _NoBackend:
