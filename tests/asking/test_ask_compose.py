@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mllmqa.asking import compose
+from mllmqa.asking import compose, thresholds
+from mllmqa.asking.claims import claims_of, contradictions
 from mllmqa.asking.records import Evidence, Presence, TileMap
 from mllmqa.asking.scope import Asked
 from mllmqa.asking.speaking import plain_question
@@ -23,6 +24,18 @@ def test_a_comparison() -> None:
         "The quality of B is good (4.4 of 5): B shows no distortion."
     )
     assert compose.comparison(two(0.52), "AB").startswith("A and B are about equal in quality")
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.449, 0.451, 0.48, 0.5, 0.52, 0.549, 0.551, 0.8, 1.0])
+def test_a_comparison_read_back_claims_what_it_says_and_holds(p: float) -> None:
+    evidence = two(p)
+    claims = claims_of(compose.comparison(evidence, "AB"), "AB")
+    assert list(contradictions(claims, evidence)) == []
+    verdicts = {(one.kind, one.key) for one in claims if one.kind in ("better", "equal") and not one.denied}
+    if abs(p - 0.5) < thresholds.EVEN_MARGIN:
+        assert {kind for kind, _ in verdicts} == {"equal"}
+    else:
+        assert verdicts == {("better", "A" if p > 0.5 else "B")}
 
 
 def test_three_are_ordered() -> None:
