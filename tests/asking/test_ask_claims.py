@@ -130,7 +130,7 @@ def test_each_rule_has_its_threshold() -> None:
 
 
 def test_who_is_called_better_leads_in_either_order() -> None:
-    for p in (0.48, 0.5, 0.52):
+    for p in (0.495, 0.5, 0.505):
         evidence = two(p, file("A", 3.0), file("B", 3.0))
         assert faults("A is better.", evidence) == faults("B is better.", evidence) == ["EVEN_MARGIN"]
         assert faults("A and B are about equal in quality.", evidence) == []
