@@ -35,8 +35,8 @@ LEVEL_IS = 0.5
 """A text that denies a level contradicts where the score is nearer to its value than this."""
 
 EVEN_MARGIN = 0.01
-"""Two files whose preference is nearer to one half than this are stated to be about equal, and a text that calls one
-of them better contradicts. The preference is the mean of both orders, so its side does not depend on the order; of
+"""Two files whose preference is nearer to one half than this are stated to be about equal. A text that calls one of
+them better contradicts. The preference is the mean of both orders, so its side does not depend on the order; of
 11 pairs (of 100) within 0.05 of one half, nine were on the right side."""
 
 EQUAL_MARGIN = 0.3
