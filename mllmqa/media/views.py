@@ -20,8 +20,10 @@ All resizing is Pillow's bicubic filter (torch's differs); a frame that has the 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 
@@ -45,6 +47,8 @@ VIEWS = (
     "square-tiles:N",
 )
 MAX_TILES = 4
+MAX_THREADS = 4
+"""That resize the frames of one clip."""
 MAX_SIDE_PX = 16_384
 
 
@@ -93,6 +97,24 @@ class View:
         if self.is_random and rng is None:
             raise UsageError(f"the view {self.name} is random", hint="pass a numpy Generator")
         return [crop(frame_HWC, self.numbers[0], rng if self.is_random else None)]
+
+    def each(self, frames: Sequence[Frame], rng: IntegerSource | None = None) -> list[tuple[Frame, ...]]:
+        """Return copies of what the model sees of several frames, in order.
+
+        Frames are resized side by side (Pillow lets go of Python meanwhile), except where places are drawn: their
+        order is that of the frames.
+
+        Raises:
+            UsageError: As for one frame.
+        """
+        if self.is_random or self.kind == "fragments" or len(frames) == 1:
+            return [_copied(self(frame, rng)) for frame in frames]
+        with ThreadPoolExecutor(min(len(frames), os.cpu_count() or 1, MAX_THREADS)) as pool:
+            return list(pool.map(lambda frame: _copied(self(frame)), frames))
+
+
+def _copied(views: list[Frame]) -> tuple[Frame, ...]:
+    return tuple(view.copy() for view in views)
 
 
 def parse_view(text: str) -> View:

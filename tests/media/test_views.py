@@ -265,3 +265,23 @@ def test_fit_short_shrinks_to_the_short_side_and_never_enlarges(
 ) -> None:
     (seen,) = parse_view("fit-short:45")(np.zeros((height, width, 3), np.uint8))
     assert seen.shape[:2] == expected
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_views_of_many_frames_are_those_of_each_in_order(name: str) -> None:
+    """Also where places are drawn: the stream is read in the order of the frames, whatever threads do."""
+    several = np.stack([scene(k, 90, 60) for k in range(9)])
+    view = parse_view(name)
+    one_by_one = np.random.default_rng(3)
+    wanted = [view(frame, one_by_one) for frame in several]
+    found = view.each(several, np.random.default_rng(3))
+    assert [len(views) for views in found] == [len(views) for views in wanted]
+    for mine, theirs in zip(found, wanted, strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            assert np.array_equal(a, b)
+            assert not np.shares_memory(a, several), "a copy: the decoder's frames may be let go"
+
+
+def test_what_a_view_of_many_frames_cannot_take_is_said_as_for_one() -> None:
+    with pytest.raises(UsageError, match="uint8 RGB HWC"):
+        parse_view("fit:40").each(np.zeros((3, 20, 20, 3), np.float32))  # type: ignore[arg-type]

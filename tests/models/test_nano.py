@@ -309,6 +309,12 @@ def test_the_layout_in_memory_changes_nothing(tower: NanoVisionModel) -> None:
     assert torch.allclose(plain, last, atol=1e-4)
 
 
+def test_weights_lie_channels_last_after_a_load_too(backend: Any) -> None:
+    """Loading builds on the meta device and would lose the layout; the products are the same, only slower."""
+    kernels = [m.weight for m in backend.model.base_model.vision_tower.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert kernels and all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
+
+
 def test_the_stem_measures_a_cosine_where_it_is() -> None:
     """A grey cosine of the DCT's own frequency: its coefficient stands out, and DC is the mean on the ±1 scale."""
     basis = dct_filters()[:, 0]
