@@ -273,7 +273,7 @@ def _prepare_video(opened: media.OpenMedia, name: str, plan: Plan) -> Prepared:
     for start in range(0, len(wanted), step):
         chunk = wanted[start : start + step]
         shown = media.decode_frames(opened, chunk, decoder=plan.decoder, background=view_of.pad_color)
-        views += view_of.each(shown.frames_THWC, rng)
+        views += view_of.each([*shown.frames_THWC], rng)
         times += shown.timestamps_s
         size += sum(image.nbytes for view in views[start:] for image in view)
         if size > MAX_VIEW_BYTES:

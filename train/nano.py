@@ -1,13 +1,15 @@
 """Train the vision tower of nano, the model that ships inside mllmqa, from nothing. Read from top to bottom.
 
-    torchrun --nproc_per_node 2 train/nano.py --data BIQ2021 --pristine PHOTOS --samples SET/samples.jsonl --out OUT
+    torchrun --nproc_per_node 2 train/nano.py --data BIQ2021 --pristine PHOTOS --clips CLIPS/* \\
+        --samples SET/samples.jsonl --out OUT
 
 `--data` is a checkout of github.com/nisarahmedrana/BIQ2021, `--pristine` a folder of undistorted *.jpg photos.
 Every stage saves as it goes: a killed run goes on with the same command. One process per core; without torchrun it
 is one.
 
 Stages: 1 `synthetic`: the tower learns to name, grade and rank distortions. 2 `quality`: it learns mean opinions,
-distortions mixed in. 3 `refine`: the same on larger crops at a lower rate. `--out` ends with `base/`: the tower in
+distortions mixed in. 3 `refine`, 4 `finish`: the same on larger crops. Then the tower is frozen, and the heads that
+ship are fitted to whole pictures and to slices of clips. `--out` ends with `base/`: the tower in
 front of an untrained decoder, where `mllmqa train nano-words` goes on. train/README.md has the whole way,
 docs/nano.md tells what was tried. All numbers are in nano.yaml.
 `python train/smoke.py` runs the whole way in small.
@@ -30,14 +32,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from mllmqa import prompts
-from mllmqa.data import distortions, duplicates, registry
+from mllmqa.data import distortions, duplicates, registry, video_distortions
 from mllmqa.data.sample import parse_sample
 from mllmqa.errors import TrainingError
 from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
-from mllmqa.training import loop, losses
+from mllmqa.training import loop, losses, moments, wholes
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
 from mllmqa.training.samples import Batch, Mixture, MixtureBatches
 
@@ -81,8 +83,7 @@ def build_tower(config: Config) -> TowerWithHeads:
     """The tower with its training heads, random weights."""
     torch.manual_seed(config["seed"])
     tower = NanoVisionModel(NanoVisionConfig(**config["tower"]))
-    model = TowerWithHeads(tower, categories=len(distortions.CATEGORIES), levels=len(SCORES))
-    return model.to(memory_format=torch.channels_last)
+    return TowerWithHeads(tower, categories=len(distortions.CATEGORIES), levels=len(SCORES)).train()
 
 
 def tower_losses(model: TowerWithHeads, batch: Batch, config: Config) -> Losses:
@@ -120,10 +121,9 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     crops = [(int(side), int(steps)) for side, steps in stage["crops"]]
     rated = [(row.path, row.level) for row in rows]
     seed = config["seed"] + len(name)
-    size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     data = MixtureBatches(
         Mixture(
-            rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed, loop.rank(), size,
+            rated, good + pristine * repeat, stage["rated_rows"], stage["pairs"], crops, seed, *share(),
             zoom=stage.get("zoom", False),
         )
     )  # fmt: skip
@@ -133,13 +133,93 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
     model = build_tower(config)
     if place:
         model.load_state_dict(load_state(out / f"{config['tower_stages'][place - 1]}.pt")["model"])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=stage["rate"], weight_decay=config["weight_decay"])
 
     def batches(start: int) -> DataLoader[Batch]:
         steps = range(start, len(data))
         return DataLoader(data, batch_size=None, sampler=steps, num_workers=1, prefetch_factor=4)
 
-    fit(plan, model, optimizer, batches, lambda b: weighted(tower_losses(model, b, config), stage["weights"]))
+    fit(
+        plan,
+        model,
+        adam(model, stage, config),
+        batches,
+        lambda b: weighted(tower_losses(model, b, config), stage["weights"]),
+    )
+
+
+# ---------------------------------------------------------------- the heads that ship, on the frozen tower
+
+
+def whole_tower(config: Config, out: Path) -> NanoVisionModel:
+    """The trained tower with places for the heads that ship; their weights are random."""
+    encoder = build_tower(config)
+    encoder.load_state_dict(load_state(out / f"{config['tower_stages'][-1]}.pt")["model"])
+    torch.manual_seed(config["seed"])
+    parts = {
+        "category_tokens": len(distortions.CATEGORIES), "heads_hidden": config["heads"]["hidden"],
+        "time_categories": len(video_distortions.IN_TIME), "time_channels": config["in_time"]["channels"],
+    }  # fmt: skip
+    tower = NanoVisionModel(NanoVisionConfig(**{**config["tower"], **parts}))
+    absent, unknown = tower.load_state_dict(encoder.tower.state_dict(), strict=False)
+    if unknown or any(not name.startswith(("categories.", "in_time.")) for name in absent):
+        raise TrainingError(f"the tower does not fit: {[*absent, *unknown]}")
+    tower.eval()
+    return tower
+
+
+def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: Config, out: Path) -> None:
+    """Fit the heads for distortions to whole pictures; each process looks at its share of them."""
+    how, seed = config["heads"], config["seed"]
+    good = [row.path for row in rows if row.level >= config["source_min_level"]]
+    drawn = ("pristine_share", "view_px", "zoom", "judged")
+    pictures = wholes.Wholes(
+        pristine, good, short_px=tuple(how["short_px"]), seed=seed, **{name: how[name] for name in drawn}
+    )
+    wholes.write_rows(tower, pictures, how["pictures"], out / "wholes", *share())
+    loop.wait()
+    plan = Plan("heads", out, how["steps"])
+    if not is_done(plan):
+        looked, heads = wholes.read_rows(out / "wholes"), tower.categories.heads
+        wholes.standardise(heads, looked)
+
+        def batches(start: int) -> Iterator[wholes.Rows]:
+            return wholes.batches(looked, how["batch"], (seed, loop.rank()), range(start, plan.steps))
+
+        def losses_of(batch: wholes.Rows) -> Losses:
+            return weighted(wholes.head_losses(heads, batch, how["drop"], how["noise"]), how["weights"])
+
+        fit(plan, heads, adam(heads, how, config), batches, losses_of)
+
+
+def fit_time(tower: NanoVisionModel, clips: list[Path], pristine: list[Path], config: Config, out: Path) -> None:
+    """Fit the heads for the time of clips to slices; each process makes its share of them."""
+    how, seed = config["in_time"], config["seed"]
+    drawn = moments.Clips(clips, pristine, how["real_share"], how["short_px"], seed)
+    moments.write_clips(drawn, how["clips"], out / "moments", *share())
+    loop.wait()
+    plan = Plan("in_time", out, how["steps"], clip=1.0)
+    if not is_done(plan):
+        rows, heads = moments.read_clips(out / "moments"), tower.in_time
+
+        def batches(start: int) -> Iterator[moments.Moments]:
+            return moments.batches(
+                rows, how["batch"], how["lengths"], (seed, loop.rank()), range(start, plan.steps)
+            )
+
+        def losses_of(batch: moments.Moments) -> Losses:
+            return weighted(moments.time_losses(heads, batch, how["drop"]), how["weights"])
+
+        fit(plan, heads, adam(heads, how, config), batches, losses_of)
+
+
+def share() -> tuple[int, int]:
+    """Which process this is, and of how many."""
+    return loop.rank(), torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def adam(model: torch.nn.Module, how: Config, config: Config) -> torch.optim.Optimizer:
+    """The optimiser of every stage."""
+    return torch.optim.AdamW(model.parameters(), lr=how["rate"], weight_decay=config["weight_decay"])
 
 
 # ---------------------------------------------------------------- what the stage `nano-words` starts from
@@ -147,29 +227,15 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
 
 def assemble(samples: list[Path], config: Config, out: Path) -> None:
     """Put the trained tower before an untrained projector and decoder; the samples' texts make the tokenizer."""
-    state = load_state(out / f"{config['tower_stages'][-1]}.pt")["model"]
-    encoder = build_tower(config)
-    encoder.load_state_dict(state)
-    torch.manual_seed(config["seed"])
-    tower = with_categories(encoder)
+    tower = whole_tower(config, out)
+    for part, name in ((tower.categories.heads, "heads"), (tower.in_time, "in_time")):
+        part.load_state_dict(load_state(out / f"{name}.pt")["model"])
     language = config["language"]
     tokenizer = build.build_tokenizer(texts_of(samples), language["words"], language["vocabulary"])
     torch.manual_seed(config["seed"])
-    model = build.build_model(tower.eval(), tokenizer, language["decoder"])
+    model = build.build_model(tower, tokenizer, language["decoder"])
     build.save(model, build.build_processor(tokenizer, tower.config), out / "base")
     log.info("assembled: %s, %d parameters", out / "base", sum(p.numel() for p in model.parameters()))
-
-
-def with_categories(encoder: TowerWithHeads) -> NanoVisionModel:
-    """The tower with a token for each category, which its own heads fill."""
-    config = NanoVisionConfig(**{**encoder.tower.config.to_dict(), "category_tokens": len(distortions.CATEGORIES)})
-    tower = NanoVisionModel(config)
-    absent, unknown = tower.load_state_dict(encoder.tower.state_dict(), strict=False)
-    if unknown or any(not name.startswith("categories.") for name in absent):
-        raise TrainingError(f"the tower does not fit: {[*absent, *unknown]}")
-    tower.categories.presence.load_state_dict(encoder.presence.state_dict())
-    tower.categories.severity.load_state_dict(encoder.severity.state_dict())
-    return tower
 
 
 def texts_of(files: list[Path]) -> Iterator[str]:
@@ -190,6 +256,7 @@ def main() -> None:
     parser.add_argument("--pristine", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--samples", type=Path, nargs="*", default=[], help="whose texts make the tokenizer")
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="real clips, for distortions in time")
     parser.add_argument("--config", type=Path, default=Path(__file__).with_suffix(".yaml"))
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are slower than one")
     parser.add_argument("--smoke", action="store_true", help="a tiny tower, a few steps")
@@ -211,6 +278,9 @@ def main() -> None:
     shown = [photo for place, photo in enumerate(photos) if place % config["held_photos_every"]]
     for name in config["tower_stages"]:
         train_tower(name, rows, shown, config, args.out)
+    tower = whole_tower(config, args.out)
+    fit_heads(tower, rows, shown, config, args.out)
+    fit_time(tower, args.clips, shown, config, args.out)
     if torch.distributed.is_initialized():
         first = loop.rank() == 0
         torch.distributed.destroy_process_group()

@@ -94,6 +94,8 @@ def places_of(file: FileEvidence, category: str) -> tuple[list[Box], list[Span]]
     """Return the boxes and spans of a distortion; none where it is everywhere, or was not looked for."""
     boxes = places.boxes_of(category, file.tiles) if file.tiles else []
     own = next((one for one in file.presence if one.category == category), None)
+    if own is not None and own.spans_s is not None:
+        return boxes, list(own.spans_s)
     if own is None or own.per_frame is None:
         return boxes, []
     times = file.score.provenance.timestamps_s

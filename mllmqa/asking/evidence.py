@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from mllmqa import media
 from mllmqa.asking import thresholds
-from mllmqa.asking.listening import Listener
+from mllmqa.asking.listening import InTime, Listener
 from mllmqa.asking.records import Evidence, FileEvidence, PairEvidence, Presence, Severity, TileMap
 from mllmqa.comparing.pair import compare
 from mllmqa.comparing.preference import thurstone
 from mllmqa.data.distortions.engine import CATEGORIES
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import InferenceError
+from mllmqa.media.slices import moments
 from mllmqa.media.views import tiles
 from mllmqa.models.base import Request
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
@@ -167,18 +168,22 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     score = scorer.score(source, replace(options, per_frame=each))
     listener = Listener(scorer)
     questions = [Questions(ready.requests, _worst_shown(ready, score), asked_medium(ready, plan))]
-    how = plan.preset.video
-    whole = ready.media.kind == "video" and plan.video_mode == "per-frame" and how.slices and how.asked_in_time
-    if whole:
-        clip = _prepared(source, replace(plan, video_mode="images"), key).requests
-        questions.append(Questions(clip, clip[0], "video", in_time=True))
+    in_time: InTime = ([], [])
+    if ready.media.kind == "video" and plan.video_mode == "per-frame" and depth.distortions:
+        if listener.sees_moments:
+            in_time = listener.in_time(*_moments(source, plan))
+        elif plan.preset.video.slices:
+            clip = _prepared(source, replace(plan, video_mode="images"), key).requests
+            questions.append(Questions(clip, clip[0], "video", in_time=True))
     presence, severities, unread = _distortions(listener, questions if depth.distortions else ())
+    presence, severities = (*presence, *in_time[0]), (*severities, *in_time[1])
     grid = depth.grid if ready.media.kind == "image" else None
     named = likely(presence)[: thresholds.MOST_NAMED]
     tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, named)
     evidence = FileEvidence(
-        key=key, score=score, presence=presence, severities=severities, tiles=tile_map, unread=unread
-    )
+        key=key, score=score, presence=presence, severities=severities, tiles=tile_map, unread=unread,
+        fidelity=listener.fidelity(ready.requests) if depth.distortions else None,
+    )  # fmt: skip
     return File(key, source, evidence, ready.requests)
 
 
@@ -242,6 +247,14 @@ def _prepared(source: Source, plan: Plan, key: str) -> Prepared:
 def asked_medium(ready: Prepared, plan: Plan) -> str:
     """Return what a file is called in questions: frames that are asked about singly are images."""
     return "image" if plan.video_mode == "per-frame" else ready.media.kind
+
+
+def _moments(source: Source, plan: Plan) -> tuple[list[Any], list[Any], float]:
+    """Return the slices of a clip, when their rows are shown, and how long it is."""
+    opened = media.open_media(source)
+    index = media.video_index(opened)
+    pictures = media.slice_pictures(opened, index, decoder=plan.decoder)
+    return pictures, moments(index.timestamps_s), index.duration_s
 
 
 def _worst_shown(ready: Prepared, score: Score) -> Request:

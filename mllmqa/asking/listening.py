@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mllmqa import prompts
-from mllmqa.asking import thresholds
+from mllmqa.asking import places, thresholds
 from mllmqa.asking.records import Presence, Severity
 from mllmqa.data.tasks.wording import vocabulary
 from mllmqa.errors import ApiRefusedError, ApiTruncatedError, ApiUnparsedError, LevelTokenError, MllmqaError
 from mllmqa.levels import distribution, expectation
-from mllmqa.models.base import Diagnosis, Diagnostician
+from mllmqa.models.base import Diagnosis, Examiner
 from mllmqa.prompts import Level, LevelFile, Prompt
 from mllmqa.scoring import answered
 
 if TYPE_CHECKING:
-    from mllmqa.models.base import LevelLogits, Request
+    from mllmqa.models.base import Examined, ImageHWC, LevelLogits, Request
     from mllmqa.scoring import Scorer
 
 OTHERWISE = (ApiRefusedError, ApiTruncatedError, ApiUnparsedError)
 """A remote model answered a closed question with something else: that reading is missing, the others are not."""
+
+InTime = tuple[list[Presence], list[Severity]]
+"""Presences, and severities of those that may be there."""
 
 _WORD_TOKENS = 8
 """Length of an answer whose first word is a severity."""
@@ -48,6 +51,7 @@ class Listener:
 
     def __init__(self, scorer: Scorer) -> None:
         self._backend = scorer.backend
+        self._examined: dict[int, tuple[ImageHWC, Examined]] = {}  # by id: pictures live as long as their entry
         self._scorer = scorer
         self._plain = not scorer.preset.follows
         self._yes_no = prompts.word_scale("yes_no")
@@ -71,7 +75,7 @@ class Listener:
         """
         if not categories:
             return [], {}
-        if heads := self._diagnoses(shown, categories):
+        if heads := self._found(shown, categories):
             return [_averaged(category, [one[category] for one in heads]) for category in categories], {}
         asked = {category: self._question("yes_no", category, medium) for category in categories}
         try:
@@ -106,7 +110,7 @@ class Listener:
         scale = severity_scale()
         if not categories:
             return {}
-        if found := self._diagnoses([request], categories):
+        if found := self._found([request], categories):
             return {category: _between(found[0][category], scale) for category in categories}
         asked = {category: self._question("how", category, medium) for category in categories}
         try:
@@ -122,14 +126,59 @@ class Listener:
             for category, a in zip(asked, answers, strict=True)
         }
 
-    def _diagnoses(self, shown: Sequence[Request], categories: Sequence[str]) -> list[dict[str, Diagnosis]] | None:
+    @property
+    def sees_moments(self) -> bool:
+        """Whether the model has heads for what happens in the time of a clip."""
+        return isinstance(self._backend, Examiner) and self._backend.examines_time
+
+    def in_time(self, slices: Sequence[ImageHWC], times_s: Sequence[Sequence[float]], duration_s: float) -> InTime:
+        """Let heads tell what happens in a clip; only where :attr:`sees_moments`.
+
+        Args:
+            slices: Pictures of :func:`mllmqa.media.slice_pictures`.
+            times_s: When the rows of each are shown, as :func:`mllmqa.media.slices.moments` has it.
+            duration_s: Of the clip.
+
+        Returns:
+            Of each category how probable it is, with spans, and how strong: as in the picture that shows it most.
+        """
+        each = [self._backend.examine_in_time(picture) for picture in slices]  # type: ignore[attr-defined]
+        times, scale = [time for part in times_s for time in part], severity_scale()
+        presence, severities = [], []
+        for found in zip(*each, strict=True):
+            most = max(found, key=lambda one: one.found.probability).found
+            rows = [p for one in found for p in one.rows]
+            there = most.probability >= thresholds.PRESENT
+            spans = places.spans_of(rows, times, duration_s) if there else []
+            presence.append(
+                Presence(category=most.category, probability=most.probability, coverage=None, spans_s=tuple(spans))
+            )
+            if most.probability >= thresholds.ABSENT_BELOW:
+                severities.append(_between(most, scale))
+        return presence, severities
+
+    def fidelity(self, shown: Sequence[Request]) -> float | None:
+        """Return how near pictures are to undistorted ones, by the model's own heads; None where it has none."""
+        found = self._heads(shown)
+        return None if found is None else float(np.mean([one.fidelity for one in found]))
+
+    def _found(self, shown: Sequence[Request], categories: Sequence[str]) -> list[dict[str, Diagnosis]] | None:
         """Return what the model's own heads find in each picture; None where it has none for all the categories."""
-        single = all(len(request.images) == 1 and request.clip is None for request in shown)
-        if not single or not isinstance(self._backend, Diagnostician):
-            return None
-        found = self._backend.diagnose([request.images[0] for request in shown])
-        known = [{one.category: one for one in picture} for picture in found or ()]
+        known = [{one.category: one for one in picture.found} for picture in self._heads(shown) or ()]
         return known if known and set(categories) <= known[0].keys() else None
+
+    def _heads(self, shown: Sequence[Request]) -> list[Examined] | None:
+        """Let the model's own heads examine pictures, each once."""
+        single = all(len(request.images) == 1 and request.clip is None for request in shown)
+        if not single or not isinstance(self._backend, Examiner):
+            return None
+        pictures = [request.images[0] for request in shown]
+        new = [picture for picture in pictures if id(picture) not in self._examined]
+        found = self._backend.examine(new) if new else []
+        if found is None:
+            return None
+        self._examined |= {id(picture): (picture, one) for picture, one in zip(new, found, strict=True)}
+        return [self._examined[id(picture)][1] for picture in pictures]
 
     def scores(self, requests: Sequence[Request]) -> list[float]:
         """Return the score 1..5 of each request by the preset's own words and prompt.

@@ -32,6 +32,8 @@ class Presence(Record):
     """Mass of both words in the open vocabulary; None where an endpoint does not tell, and of heads."""
     per_frame: tuple[Probability, ...] | None = None
     """Of each frame, in the order of the score's frames; None where frames were not asked about singly."""
+    spans_s: tuple[Span, ...] | None = None
+    """When, where heads looked at every moment: empty if it is throughout or nowhere; None where none looked."""
 
 
 class Severity(Record):
@@ -69,6 +71,9 @@ class FileEvidence(Record):
     severities: tuple[Severity, ...] = ()
     """Of the categories that are likely to be there."""
     tiles: TileMap | None = None
+    fidelity: float | None = Field(default=None, ge=1, le=5)
+    """How near to the undistorted original, by a model's own heads (:class:`mllmqa.models.base.Examined`); of a
+    video the mean of its frames."""
     unread: dict[str, str] = Field(default_factory=dict)
     """What could not be read → why: ``presence`` (of all), ``presence:CATEGORY``, ``severity:CATEGORY``."""
 

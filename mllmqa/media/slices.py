@@ -27,6 +27,8 @@ from mllmqa.media.pixels import Frame
 from mllmqa.media.probe import OpenMedia
 
 SIDE, STRIP = 256, 64
+WIDTH = 8 * STRIP
+"""Of a picture."""
 PLACES = (STRIP // 4, STRIP // 2, 3 * STRIP // 4)
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 CHANGE_GAIN = 32.0
@@ -88,6 +90,22 @@ def held(timestamps_s: NDArray[np.float64]) -> list[int]:
     if usual <= 0:
         return [1] * len(timestamps_s)
     return [*np.clip(np.rint(steps / usual), 1, LONGEST_HOLD).astype(int).tolist(), 1]
+
+
+def moments(timestamps_s: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return when each row of each picture of a clip is shown, in seconds; a row lasts until the next one.
+
+    Args:
+        timestamps_s: Of all frames of the clip.
+
+    >>> [m.tolist() for m in moments(np.array([0, 0.25, 0.5, 1.0, 1.25]))]
+    [[0.0, 0.25, 0.5, 0.75, 1.0, 1.25]]
+    """
+    lasting = held(timestamps_s)
+    usual = float(np.median(np.diff(timestamps_s))) if len(timestamps_s) > 1 else 0.0
+    starts = zip(timestamps_s.tolist(), lasting, strict=True)
+    rows = [[start + usual * k for k in range(n)] for start, n in starts]
+    return [np.array([time for frame in rows[run.start : run.stop] for time in frame]) for run in runs(len(rows))]
 
 
 def slices(frames: Iterable[Frame], lasting: Sequence[int]) -> Frame:

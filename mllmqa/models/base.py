@@ -176,10 +176,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a model's own heads find of one category of distortion in a picture.
+    """What a model's own heads find of one category of distortion.
 
     Attributes:
-        category: Of :data:`mllmqa.data.distortions.CATEGORIES`.
+        category: Its name.
         probability: That it is there.
         severity: 1 (slight) .. 5 (catastrophic), if it is.
     """
@@ -189,12 +189,49 @@ class Diagnosis:
     severity: float
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What a model's own heads find in a picture.
+
+    Attributes:
+        found: All categories in the order of :data:`mllmqa.data.distortions.CATEGORIES`.
+        fidelity: 1..5, how near the picture is to what it was before any distortion: a pseudo-MOS of
+            full-reference metrics (:class:`mllmqa.data.fullref.PseudoMos`), estimated without the reference. It is
+            no opinion: an undistorted photo of a dull scene has 5.
+    """
+
+    found: tuple[Diagnosis, ...]
+    fidelity: float
+
+
+@dataclass(frozen=True)
+class ExaminedInTime:
+    """What a model's own heads find of one category of distortion in the time of a clip.
+
+    Attributes:
+        found: Category (of :data:`mllmqa.data.video_distortions.IN_TIME`), probability, severity.
+        rows: Probability at each moment: one for each row of the slices.
+    """
+
+    found: Diagnosis
+    rows: tuple[float, ...]
+
+
 @runtime_checkable
-class Diagnostician(Protocol):
+class Examiner(Protocol):
     """A model that may have heads for distortions."""
 
-    def diagnose(self, images: Sequence[ImageHWC]) -> list[tuple[Diagnosis, ...]] | None:
-        """Return what is found in each picture, all categories in order; None: this model has no such heads."""
+    def examine(self, images: Sequence[ImageHWC]) -> list[Examined] | None:
+        """Return what is found in each picture; None: this model has no such heads."""
+        ...
+
+    @property
+    def examines_time(self) -> bool:
+        """Whether it has heads for what happens in the time of a clip."""
+        ...
+
+    def examine_in_time(self, slices: ImageHWC) -> list[ExaminedInTime]:
+        """Return what is found in one picture of slices (:mod:`mllmqa.media.slices`), all categories in order."""
         ...
 
 

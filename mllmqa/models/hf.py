@@ -19,7 +19,17 @@ from mllmqa.errors import InferenceError, MediaLimitError, MllmqaError, ModelLoa
 from mllmqa.levels import Encode, token_ids
 from mllmqa.models import talking
 from mllmqa.models import turns as said_turns
-from mllmqa.models.base import Clip, Diagnosis, ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
+from mllmqa.models.base import (
+    Clip,
+    Examined,
+    ExaminedInTime,
+    ImageHWC,
+    LevelLogits,
+    ModelInfo,
+    Request,
+    Spoken,
+    Turn,
+)
 from mllmqa.models.batches import Batch, to_device
 from mllmqa.models.devices import input_device
 from mllmqa.models.generation import equal_shapes, stacked, until_end
@@ -230,14 +240,28 @@ class HFBackend:
                 hint="use fewer frames (--frames) or another view",
             )
 
-    def diagnose(self, images: Sequence[ImageHWC]) -> list[tuple[Diagnosis, ...]] | None:
+    def examine(self, images: Sequence[ImageHWC]) -> list[Examined] | None:
         """Return what the heads of nano's tower find in each picture; None for every other model."""
-        heads = getattr(getattr(self.model.base_model, "vision_tower", None), "categories", None)
-        if heads is None:
+        if self._part("categories") is None:
             return None
-        from mllmqa.models.nano.diagnosis import diagnosed
+        from mllmqa.models.nano.diagnosis import examined
 
-        return diagnosed(self.model, self.processor, images)
+        return examined(self.model, self.processor, images)
+
+    @property
+    def examines_time(self) -> bool:
+        """Whether it is nano, with heads for distortions in time."""
+        return self._part("in_time") is not None
+
+    def examine_in_time(self, slices: ImageHWC) -> list[ExaminedInTime]:
+        """Return what nano's heads find in slices of a clip."""
+        from mllmqa.models.nano.diagnosis import examined_in_time
+
+        return examined_in_time(self._part("in_time"), slices)
+
+    def _part(self, name: str) -> Any:
+        """Return a part that only nano's tower has."""
+        return getattr(getattr(self.model.base_model, "vision_tower", None), name, None)
 
     # ------------------------------------------------------------------ text
 

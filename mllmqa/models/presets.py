@@ -37,8 +37,6 @@ class VideoPreset(Record):
     """What the model sees of a frame; None: the view of pictures."""
     slices: bool = False
     """Whether slices of the clip (:mod:`mllmqa.media.slices`) stand behind frames that are shown in one prompt."""
-    asked_in_time: bool = True
-    """Whether, besides its frames, a whole clip with slices is asked about for distortions in time."""
 
 
 class Licence(Record):

@@ -12,10 +12,11 @@ from mllmqa.data.video_distortions.clip import Applied, Clip, DistortedClip, Spa
 from mllmqa.data.video_distortions.codecs import Rate, encoders, recode
 from mllmqa.data.video_distortions.files import read_clip, write_clip
 from mllmqa.data.video_distortions.lift import DistortedImage, ImageDistortion, lift
-from mllmqa.data.video_distortions.registry import NAMES, Step, apply, apply_all, random_span
+from mllmqa.data.video_distortions.registry import IN_TIME, NAMES, Step, apply, apply_all, random_span
 from mllmqa.data.video_distortions.severities import TABLE
 
 __all__ = [
+    "IN_TIME",
     "NAMES",
     "TABLE",
     "Applied",

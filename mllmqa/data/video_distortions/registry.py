@@ -51,6 +51,12 @@ def category_of_video(name: str) -> str:
     return "compression" if name.removesuffix("_bitrate") in codecs.ENCODERS else _CATEGORIES.get(name, name)
 
 
+IN_TIME: tuple[str, ...] = tuple(
+    dict.fromkeys(category for category in map(category_of_video, NAMES) if category != "compression")
+)
+"""Categories that are no property of a frame."""
+
+
 def apply(
     clip: Clip, name: str, severity: int, rng: np.random.Generator, *, within: Span | None = None
 ) -> DistortedClip:

@@ -23,7 +23,10 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         learned_channels: channels of the learned 8×8/4 convolution beside the fixed DCT.
         chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
         global_tokens: tokens made from the pooled statistics of the whole tile.
-        category_tokens: C; one token for each category of distortion, made from what two heads find of it; 0: none.
+        category_tokens: C; one token for each category of distortion, made from what heads find of it; 0: none.
+        heads_hidden: width of the layer inside these heads.
+        time_categories: K; heads that read slices of clips tell K categories of distortion in time; 0: none.
+        time_channels: width of these.
         patch_grid: g; the map is average-pooled to g × g local tokens.
         bfloat16_on_cpu: compute the convolutions in bfloat16 where a CPU multiplies it itself (the weights stay in
             float32): nearly twice as fast.
@@ -42,6 +45,9 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: int = 16,
         global_tokens: int = 2,
         category_tokens: int = 0,
+        heads_hidden: int = 512,
+        time_categories: int = 0,
+        time_channels: int = 96,
         patch_grid: int = 4,
         bfloat16_on_cpu: bool = True,
         image_size: int = 512,
@@ -56,6 +62,9 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         self.chroma_coefficients = chroma_coefficients
         self.global_tokens = global_tokens
         self.category_tokens = category_tokens
+        self.heads_hidden = heads_hidden
+        self.time_categories = time_categories
+        self.time_channels = time_channels
         self.patch_grid = patch_grid
         self.bfloat16_on_cpu = bfloat16_on_cpu
         self.image_size = image_size

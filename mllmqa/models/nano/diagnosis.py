@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from mllmqa.data.distortions import CATEGORIES
-from mllmqa.models.base import Diagnosis, ImageHWC
+from mllmqa.data.video_distortions import IN_TIME
+from mllmqa.models.base import Diagnosis, Examined, ExaminedInTime, ImageHWC
 from mllmqa.models.devices import input_device
+from mllmqa.models.nano.timing import TimeHeads
 
 
 @torch.inference_mode()
-def diagnosed(model: Any, processor: Any, images: Sequence[ImageHWC]) -> list[tuple[Diagnosis, ...]]:
+def examined(model: Any, processor: Any, images: Sequence[ImageHWC]) -> list[Examined]:
     """Look at pictures.
 
     Args:
@@ -22,15 +25,32 @@ def diagnosed(model: Any, processor: Any, images: Sequence[ImageHWC]) -> list[tu
         images: As the model sees them (views), uint8 RGB (H, W, 3).
 
     Returns:
-        For each picture all categories, in the order of :data:`mllmqa.data.distortions.CATEGORIES`.
+        For each picture its fidelity and all categories, as :data:`mllmqa.data.distortions.CATEGORIES` has them.
     """
     tower = model.base_model.vision_tower
     pixels = processor.image_processor(list(images), input_data_format="channels_last", return_tensors="pt")[
         "pixel_values"
     ]
-    said = tower(pixels.to(input_device(model), tower.dtype))
-    presence, severity = (found.float().cpu().tolist() for found in tower.categories.found(said.pooler_output))
+    found = tower.found(pixels.to(input_device(model), tower.dtype))
+    presence, severity, fidelity = (values.float().cpu().tolist() for values in found)
     return [
-        tuple(Diagnosis(category, p, s) for category, p, s in zip(CATEGORIES, there, strong, strict=True))
-        for there, strong in zip(presence, severity, strict=True)
+        Examined(tuple(map(Diagnosis, CATEGORIES, there, strong)), near)
+        for there, strong, near in zip(presence, severity, fidelity, strict=True)
     ]
+
+
+@torch.inference_mode()
+def examined_in_time(heads: TimeHeads, slices: ImageHWC) -> list[ExaminedInTime]:
+    """Look at slices of a clip.
+
+    Args:
+        heads: Of nano's tower.
+        slices: uint8 RGB (T, W, 3), one picture of :func:`mllmqa.media.slice_pictures`.
+
+    Returns:
+        All categories, in the order of :data:`mllmqa.data.video_distortions.IN_TIME`.
+    """
+    found = heads.found(torch.from_numpy(np.ascontiguousarray(slices))[None].to(heads.rows.weight.device))
+    presence, severity, rows = (values[0].float().cpu() for values in found)
+    each = zip(IN_TIME, presence.tolist(), severity.tolist(), rows.T.tolist(), strict=True)
+    return [ExaminedInTime(Diagnosis(name, p, s), tuple(moments)) for name, p, s, moments in each]

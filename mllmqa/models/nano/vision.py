@@ -9,6 +9,7 @@ global tokens, average pooling gives the local ones. Nothing depends on the inpu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mllmqa.media import slices
 from mllmqa.models.torchvision_shim import ensure_torchvision
 
 ensure_torchvision()  # before any model class of transformers is imported
@@ -24,12 +26,13 @@ from transformers import PreTrainedModel  # noqa: E402
 from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
+from mllmqa.models.nano.categories import CategoryTokens, Found, StatisticHeads  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.processing import HALF_RANGE  # noqa: E402
+from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
 
 BLOCK = 8
 STRIDE = 4
-SEVERITIES = 5
 
 
 def dct_filters() -> Tensor:
@@ -125,33 +128,12 @@ def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
     return rows
 
 
-class CategoryTokens(nn.Module):
-    """What two heads find of each category of distortion, one token each: a decoder only has to look it up.
-
-    A token is n_c + p_c·(u + Σ_k h_k(s_c)·g_k) with the presence p_c (0..1), the severity s_c (0..5) and the hats
-    h_k(s) = max(0, 1 − |s − k|), k = 1..5. The codes n, u and g are drawn once; u and g are the same for every
-    category, so what is learnt of one holds for all. The heads are those that the tower was trained with.
-    """
-
-    def __init__(self, pooled: int, categories: int, width: int) -> None:
-        super().__init__()
-        self.presence = nn.Linear(pooled, categories)
-        self.severity = nn.Linear(pooled, categories)
-        self.names = nn.Parameter(torch.empty(categories, width))
-        self.present = nn.Parameter(torch.empty(width))
-        self.grades = nn.Parameter(torch.empty(SEVERITIES, width))
-
-    def found(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, pooled) → presence 0..1 and severity 1..5, each (B, categories)."""
-        return self.presence(pooled).sigmoid(), self.severity(pooled).clamp(1, SEVERITIES)
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """(B, pooled) → (B, categories, width)."""
-        presence, severity = self.found(pooled)
-        steps = torch.arange(1, SEVERITIES + 1, device=pooled.device, dtype=pooled.dtype)
-        hats = (1 - (severity[..., None] - steps).abs()).clamp(min=0)
-        tokens: Tensor = self.names + presence[..., None] * (self.present + hats @ self.grades)
-        return tokens
+def _by_size(pixel_values: Tensor, look: Callable[[Tensor], Tensor]) -> Tensor:
+    """Look at pictures of one size together, without what fills them up; what is seen, in the order of the rows."""
+    rows = rows_by_size(pixel_values)
+    seen = [look(pixel_values[of, :, :height, :width]) for (height, width), of in rows.items()]
+    order = torch.tensor([row for of in rows.values() for row in of], device=pixel_values.device)
+    return torch.cat(seen)[order.argsort()]
 
 
 class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is not typed here
@@ -188,8 +170,10 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
         if config.category_tokens:
-            width = config.global_tokens * config.hidden_size
-            self.categories = CategoryTokens(width, config.category_tokens, config.hidden_size)
+            heads = (2 * sum(channels), config.heads_hidden, config.category_tokens)
+            self.categories = CategoryTokens(*heads, config.hidden_size)
+        if config.time_categories:
+            self.in_time = TimeHeads(slices.WIDTH, config.time_channels, config.time_categories)
         self.post_init()
 
     @torch.no_grad()
@@ -197,8 +181,13 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         """Only through transformers' functions: they leave alone what was loaded from a file."""
         if isinstance(module, nn.Conv2d):
             init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=self.config.initializer_range)
+            init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):
+            init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="linear")
             init.zeros_(module.bias)
         elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
             init.ones_(module.weight)
@@ -207,6 +196,9 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             init.zeros_(module.running_mean)
             init.ones_(module.running_var)
             init.zeros_(module.num_batches_tracked)
+        if isinstance(module, StatisticHeads):
+            init.zeros_(module.centre)
+            init.ones_(module.spread)
         if isinstance(module, CategoryTokens):
             for codes in (module.names, module.present, module.grades):
                 init.normal_(codes, std=1.0)
@@ -217,10 +209,11 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
     def train(self, mode: bool = True) -> NanoVisionModel:
         """As any module's; the convolutions' weights are put channels last, as the pictures are: a third faster."""
         super().train(mode)
-        return self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)
+        return self
 
-    def maps(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps of the last two stages: (B, C3, ~H/16, ~W/16) and (B, C4, ~H/32, ~W/32)."""
+    def maps(self, pixel_values: Tensor) -> list[Tensor]:
+        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32."""
         height, width = pixel_values.shape[-2:]
         if min(height, width) < BLOCK:
             pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
@@ -230,7 +223,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         for stage in self.stages:
             x = stage(x)
             outputs.append(x)
-        return outputs[-2], outputs[-1]
+        return outputs
 
     @property
     def computes_in(self) -> torch.dtype:
@@ -240,9 +233,8 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         return torch.bfloat16 if reduced else self.dtype
 
     def pooled_hidden(self, middle: Tensor, deep: Tensor) -> Tensor:
-        """Global tokens before the last norm, (B, global_tokens, hidden_size)."""
-        pooled = torch.cat([mean_and_std(middle), mean_and_std(deep)], dim=1)
-        hidden = F.gelu(self.global_hidden(pooled))
+        """Global tokens before the last norm, (B, global_tokens, hidden_size), of the last two maps' statistics."""
+        hidden = F.gelu(self.global_hidden(torch.cat([middle, deep], dim=1)))
         return hidden.view(len(hidden), self.config.global_tokens, self.config.hidden_size)
 
     def forward(
@@ -253,29 +245,39 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         **kwargs: object,
     ) -> BaseModelOutputWithPooling:
         """See the class; `hidden_states` holds the output tokens only, whatever is asked for."""
-        rows = rows_by_size(pixel_values)
-        found = [self._tokens(pixel_values[of, :, :height, :width]) for (height, width), of in rows.items()]
-        order = torch.tensor([row for of in rows.values() for row in of], device=pixel_values.device)
-        tokens = torch.cat(found)[order.argsort()]
+        tokens = _by_size(pixel_values, self._tokens)
         return BaseModelOutputWithPooling(
             last_hidden_state=tokens,
             pooler_output=tokens[:, : self.config.global_tokens].flatten(1),
             hidden_states=(tokens,),
         )
 
-    def _tokens(self, pixels: Tensor) -> Tensor:
-        """Pictures of one size, (B, 3, H, W) → (B, global_tokens + patch_grid², hidden_size)."""
+    def statistics(self, pixel_values: Tensor) -> Tensor:
+        """Mean and standard deviation of the maps of all depths, (B, S): what the heads for distortions read."""
+        return _by_size(pixel_values, lambda pixels: torch.cat(self._seen(pixels)[1], dim=1))
+
+    def found(self, pixel_values: Tensor) -> Found:
+        """What the heads find of distortions; only with `category_tokens`."""
+        return self.categories.heads.found(self.statistics(pixel_values))
+
+    def _seen(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Pictures of one size, (B, 3, H, W) → the last two maps, and the statistics of all maps."""
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.computes_in != self.dtype and not torch.is_grad_enabled():
             with torch.autocast("cpu", torch.bfloat16):  # one by one: rounding may not depend on the batch
                 each = [self.maps(picture[None]) for picture in pixels]
-            middle, deep = (torch.cat(maps).float() for maps in zip(*each, strict=True))
+            maps = [torch.cat(of_stage).float() for of_stage in zip(*each, strict=True)]
         else:
-            middle, deep = self.maps(pixels)
-        globals_ = self.pooled_hidden(middle, deep)
+            maps = self.maps(pixels)
+        return maps[-2:], [mean_and_std(one) for one in maps]
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        """Pictures of one size, (B, 3, H, W) → (B, N, hidden_size)."""
+        last, statistics = self._seen(pixels)
+        globals_ = self.pooled_hidden(*statistics[-2:])
         grid = self.config.patch_grid
-        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
+        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in last]
         tokens: Tensor = self.norm(torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1))
         if not self.config.category_tokens:
             return tokens
-        return torch.cat([tokens, self.categories(tokens[:, : self.config.global_tokens].flatten(1))], dim=1)
+        return torch.cat([tokens, self.categories(torch.cat(statistics, dim=1))], dim=1)

@@ -1,0 +1,163 @@
+"""What nano's heads for distortions learn from: whole pictures, distorted, as its frozen tower sees them.
+
+A row is the statistics of a picture's maps, the severities of its categories and, of some, its pseudo-MOS. Rows are
+made in parts of :data:`PART`, each a file of its own, so a killed run goes on; row i is a function of (seed, i).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mllmqa.data import distortions
+from mllmqa.data.fullref import PseudoMos, measure
+from mllmqa.media.views import fit_short
+from mllmqa.models.nano.categories import StatisticHeads
+from mllmqa.models.nano.vision import NanoVisionModel
+from mllmqa.training.loop import Losses, save_atomically
+from mllmqa.training.samples import Pixels, drawn, made, read_rgb, severities
+
+log = logging.getLogger(__name__)
+
+PART = 250
+"""Rows of a file."""
+LEAST_SPREAD = 1e-3
+"""Of a statistic, where it hardly varies."""
+
+
+@dataclass(frozen=True)
+class Wholes:
+    """Which pictures are drawn.
+
+    Attributes:
+        pristine: Undistorted photos.
+        good: Photos that people rated high; they stand in for undistorted ones.
+        pristine_share: Of the draws.
+        view_px: Short side at which the model sees pictures.
+        short_px: Least and greatest short side of the photos when they are distorted; half have the greatest.
+        zoom: Least share of its sides that is taken of a photo.
+        judged: Share of rows with a pseudo-MOS.
+        seed: Root of all randomness.
+    """
+
+    pristine: Sequence[Path]
+    good: Sequence[Path]
+    pristine_share: float
+    view_px: int
+    short_px: tuple[int, int]
+    zoom: float
+    judged: float
+    seed: int
+
+    def __getitem__(self, index: int) -> tuple[Pixels, list[float], float]:
+        """Return a picture as the model sees it, its severities (C,), its pseudo-MOS 1..5 or NaN."""
+        rng = np.random.default_rng([self.seed, index])
+        pristine = not self.good or rng.random() < self.pristine_share
+        paths = self.pristine if pristine else self.good
+        photo = self._part(np.asarray(read_rgb(paths[int(rng.integers(len(paths)))])), rng)
+        pixels, recipe = made(photo, drawn(rng), int(rng.integers(2**31)))
+        judged = float("nan")
+        if rng.random() < self.judged:
+            scale = PseudoMos.default()
+            judged = scale.score(measure(photo, pixels, scale.names))
+        return fit_short(pixels, self.view_px), severities(recipe), judged
+
+    def _part(self, photo: Pixels, rng: np.random.Generator) -> Pixels:
+        """A part of the photo of its own shape, maybe mirrored, brought to a short side; never enlarged."""
+        height, width = photo.shape[:2]
+        share = rng.uniform(self.zoom, 1) if rng.random() < 0.6 else 1.0
+        rows, columns = round(height * share), round(width * share)
+        top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+        photo = photo[top : top + rows, left : left + columns]
+        if rng.random() < 0.5:
+            photo = photo[:, ::-1]
+        least, most = self.short_px
+        short = most if rng.random() < 0.5 else int(rng.integers(least, most + 1))
+        return distortions.to_short_side(np.ascontiguousarray(photo), min(short, rows, columns))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`statistics` (N, S), `severity` (N, C) 0: not there, `judged` (N,) 1..5 or NaN; all float32."""
+
+    statistics: Tensor
+    severity: Tensor
+    judged: Tensor
+
+
+@torch.inference_mode()
+def write_rows(tower: NanoVisionModel, wholes: Wholes, count: int, folder: Path, process: int, of: int) -> None:
+    """Look at `count` pictures and write their rows; parts that are there already are left.
+
+    Args:
+        tower: In eval mode.
+        wholes: The pictures.
+        count: How many; rounded up to whole parts.
+        folder: Where the parts go.
+        process: This one makes every `of`-th part.
+        of: Processes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in range(process, -(-count // PART), of):
+        path = folder / f"{part:05d}.pt"
+        if path.exists():
+            continue
+        made_rows = [wholes[index] for index in range(part * PART, (part + 1) * PART)]
+        seen = [tower.statistics(_as_seen(pixels))[0] for pixels, _, _ in made_rows]
+        severity = torch.tensor([strong for _, strong, _ in made_rows])
+        judged = torch.tensor([score for _, _, score in made_rows])
+        rows = {"statistics": torch.stack(seen).half(), "severity": severity, "judged": judged}
+        save_atomically(rows, path)
+        log.info("%s: %d pictures", path.name, PART)
+
+
+def _as_seen(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float()[None] / 127.5 - 1
+
+
+def read_rows(folder: Path) -> Rows:
+    """Read all parts."""
+    parts = [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
+    names = ("statistics", "severity", "judged")
+    return Rows(*(torch.cat([part[name] for part in parts]).float() for name in names))
+
+
+def standardise(heads: StatisticHeads, rows: Rows) -> None:
+    """Let the heads know the mean and the deviation of each statistic, as half precision will keep them."""
+    heads.centre.copy_(rows.statistics.mean(0).half())
+    heads.spread.copy_(rows.statistics.std(0).clamp(min=LEAST_SPREAD).half())
+
+
+def batches(rows: Rows, size: int, seed: tuple[int, ...], steps: range) -> Iterator[Rows]:
+    """Draw rows; the batch of a step is a function of (seed, step)."""
+    for step in steps:
+        chosen = torch.from_numpy(np.random.default_rng([*seed, step]).integers(len(rows.severity), size=size))
+        yield Rows(rows.statistics[chosen], rows.severity[chosen], rows.judged[chosen])
+
+
+def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float) -> Losses:
+    """Losses of a batch: presence, severity of what is there, fidelity of what was judged.
+
+    Args:
+        heads: Trained.
+        batch: From :func:`batches`.
+        drop: Share of the hidden layer that is dropped.
+        noise: Standard deviation of what is added to the standardised statistics.
+    """
+    shaken = batch.statistics + noise * torch.randn_like(batch.statistics) * heads.spread
+    presence, severity, fidelity = heads(shaken, drop)
+    there, judged = batch.severity > 0, batch.judged.isfinite()
+    wrong = F.smooth_l1_loss(severity, batch.severity, reduction="none")
+    far = F.smooth_l1_loss(fidelity, batch.judged.nan_to_num(), beta=0.3, reduction="none")
+    return {
+        "presence": F.binary_cross_entropy_with_logits(presence, there.float()),
+        "severity": (wrong * there).sum() / there.sum().clamp(min=1),
+        "fidelity": (far * judged).sum() / judged.sum().clamp(min=1),
+    }
