@@ -33,6 +33,7 @@ from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
 
 BLOCK = 8
 STRIDE = 4
+TILES, RANK = 6, 3
 
 
 def dct_filters() -> Tensor:
@@ -111,6 +112,16 @@ def mean_and_std(maps: Tensor) -> Tensor:
     return torch.cat([mean, (var + 1e-4).sqrt()], dim=1)
 
 
+def statistics_of(maps: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, 4C): mean, deviation, and the fourth lowest and highest mean of 6×6 tiles.
+
+    What was done to a whole picture is in its flattest and in its busiest part: noise is plain in the one, blur in
+    the other, whatever the scene.
+    """
+    tiles = F.adaptive_avg_pool2d(maps, TILES).flatten(2).sort(dim=2).values
+    return torch.cat([mean_and_std(maps), tiles[..., RANK], tiles[..., -1 - RANK]], dim=1)
+
+
 @cache
 def multiplies_bfloat16() -> bool:
     """Tell whether this machine's CPU has instructions for products of bfloat16; others would be slower with it."""
@@ -170,7 +181,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
         if config.category_tokens:
-            heads = (2 * sum(channels), config.heads_hidden, config.category_tokens)
+            heads = (4 * sum(channels), config.heads_hidden, config.category_tokens)
             self.categories = CategoryTokens(*heads, config.hidden_size)
         if config.time_categories:
             self.in_time = TimeHeads(slices.WIDTH, config.time_channels, config.time_categories)
@@ -253,31 +264,34 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         )
 
     def statistics(self, pixel_values: Tensor) -> Tensor:
-        """Mean and standard deviation of the maps of all depths, (B, S): what the heads for distortions read."""
-        return _by_size(pixel_values, lambda pixels: torch.cat(self._seen(pixels)[1], dim=1))
+        """Statistics of the maps of all depths, (B, S): what the heads for distortions read."""
+        return _by_size(pixel_values, lambda pixels: self._statistics(self._seen(pixels)))
 
     def found(self, pixel_values: Tensor) -> Found:
         """What the heads find of distortions; only with `category_tokens`."""
         return self.categories.heads.found(self.statistics(pixel_values))
 
-    def _seen(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Pictures of one size, (B, 3, H, W) → the last two maps, and the statistics of all maps."""
+    @staticmethod
+    def _statistics(maps: list[Tensor]) -> Tensor:
+        return torch.cat([statistics_of(one) for one in maps], dim=1)
+
+    def _seen(self, pixels: Tensor) -> list[Tensor]:
+        """The maps of pictures of one size, (B, 3, H, W), in the weights' dtype."""
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.computes_in != self.dtype and not torch.is_grad_enabled():
             with torch.autocast("cpu", torch.bfloat16):  # one by one: rounding may not depend on the batch
                 each = [self.maps(picture[None]) for picture in pixels]
-            maps = [torch.cat(of_stage).float() for of_stage in zip(*each, strict=True)]
-        else:
-            maps = self.maps(pixels)
-        return maps[-2:], [mean_and_std(one) for one in maps]
+            return [torch.cat(of_stage).float() for of_stage in zip(*each, strict=True)]
+        return self.maps(pixels)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         """Pictures of one size, (B, 3, H, W) → (B, N, hidden_size)."""
-        last, statistics = self._seen(pixels)
-        globals_ = self.pooled_hidden(*statistics[-2:])
+        maps = self._seen(pixels)
+        last = maps[-2:]
+        globals_ = self.pooled_hidden(*map(mean_and_std, last))
         grid = self.config.patch_grid
         local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in last]
         tokens: Tensor = self.norm(torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1))
         if not self.config.category_tokens:
             return tokens
-        return torch.cat([tokens, self.categories(torch.cat(statistics, dim=1))], dim=1)
+        return torch.cat([tokens, self.categories(self._statistics(maps))], dim=1)
