@@ -11,6 +11,7 @@
 | two severities | of one photo and distortion, one or more steps apart (0: clean): the lighter one scores higher |
 | clear gap | two versions of one photo whose pseudo-MOS differ by 0.75 levels: the better one scores higher |
 | SRCC to the pseudo-MOS | over all versions whose pseudo-MOS was taken |
+| … by fidelity | the last three by the fidelity that heads read, instead of the score, where a model has such heads |
 | distortion in time named | freeze, flicker, drops in a clip: the highest of the three is the true one |
 | undisturbed clip | none of the three reaches the threshold |
 
@@ -102,19 +103,30 @@ def two_severities(scorer: Scorer, photo: Pixels, rng: np.random.Generator, tall
     low = int(rng.choice([0, *range(int(lightest(name)), 5)]))
     high = int(rng.integers(max(low + 1, int(lightest(name))), 6))
     light: Recipe = ((name, low),) if low else ()
-    values = [scorer.score(made(photo, recipe, seed)[0]).value for recipe in (light, ((name, high),))]
-    tally.count("two severities", values[0] > values[1])
+    found = [look(scorer, made(photo, recipe, seed)[0]) for recipe in (light, ((name, high),))]
+    for how, values in both_ways(found).items():
+        tally.count(f"two severities{how}", values[0] > values[1])
 
 
-def clear_gap(scorer: Scorer, photo: Pixels, rng: np.random.Generator, tally: Tally) -> list[tuple[float, float]]:
-    """Score the better one higher; return score and pseudo-MOS of both."""
+def both_ways(found: Sequence[FileEvidence]) -> dict[str, list[float]]:
+    """Return the scores of files and, where the model has heads for it, their fidelity."""
+    near = [one.fidelity for one in found if one.fidelity is not None]
+    ways = {"": [one.score.value for one in found]}
+    return ways | ({" by fidelity": near} if len(near) == len(found) else {})
+
+
+def clear_gap(
+    scorer: Scorer, photo: Pixels, rng: np.random.Generator, tally: Tally
+) -> dict[str, list[tuple[float, float]]]:
+    """Score the better one higher; return, by score and by fidelity, the value and the pseudo-MOS of both."""
     scale = PseudoMos.default()
     versions = [made(photo, drawn(rng), int(rng.integers(2**31)))[0] for _ in range(2)]
     truth = [scale.score(measure(photo, one, scale.names)) for one in versions]
-    values = [scorer.score(one).value for one in versions]
-    if abs(truth[0] - truth[1]) >= GAP:
-        tally.count("clear gap", (values[0] > values[1]) == (truth[0] > truth[1]))
-    return list(zip(values, truth, strict=True))
+    ways = both_ways([look(scorer, one) for one in versions])
+    for how, values in ways.items():
+        if abs(truth[0] - truth[1]) >= GAP:
+            tally.count(f"clear gap{how}", (values[0] > values[1]) == (truth[0] > truth[1]))
+    return {how: list(zip(values, truth, strict=True)) for how, values in ways.items()}
 
 
 def in_time(scorer: Scorer, path: Path, rng: np.random.Generator, tally: Tally) -> None:
@@ -160,7 +172,7 @@ def main() -> None:
     args = parser.parse_args()
     scorer, tally = mllmqa.load(args.model, device="cpu"), Tally()
     errors: list[float | None] = []
-    judged: list[tuple[float, float]] = []
+    judged: dict[str, list[tuple[float, float]]] = {}
     photos = photos_of(args.photos, args.seed, args.n)
     for k, path in enumerate(photos):
         rng = stream(args.seed, "synthetic", str(k))
@@ -168,7 +180,8 @@ def main() -> None:
         errors.append(one_distortion(scorer, photo, rng, tally))
         two_distortions(scorer, photo, rng, tally)
         two_severities(scorer, photo, rng, tally)
-        judged += clear_gap(scorer, photo, rng, tally)
+        for how, pairs in clear_gap(scorer, photo, rng, tally).items():
+            judged.setdefault(how, []).extend(pairs)
     for path in dict.fromkeys(photos):
         clean(scorer, to_short_side(read(path), SHORT_PX), tally)
     for k in range(args.rounds if args.clips else 0):
@@ -180,7 +193,8 @@ def main() -> None:
             {"figure": "severity error", "mean": float(np.mean(known)), "n": len(known), "asked": len(errors)}
         )
     )
-    print(json.dumps({"figure": "SRCC to the pseudo-MOS", **interval(judged, args.seed)}))
+    for how, pairs in judged.items():
+        print(json.dumps({"figure": f"SRCC to the pseudo-MOS{how}", **interval(pairs, args.seed)}))
     report(tally, args.out)
 
 
