@@ -11,7 +11,7 @@
 | two severities | of one photo and distortion, one or more steps apart (0: clean): the lighter one scores higher |
 | clear gap | two versions of one photo whose pseudo-MOS differ by 0.75 levels: the better one scores higher |
 | SRCC to the pseudo-MOS | over all versions whose pseudo-MOS was taken |
-| … by fidelity | the last three by the fidelity that heads read, instead of the score, where a model has such heads |
+| … by fidelity | the last three by the fidelity that heads read instead of the score, where a model has such |
 | distortion in time named | freeze, flicker, drops in a clip: the highest of the three is the true one |
 | undisturbed clip | none of the three reaches the threshold |
 
