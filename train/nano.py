@@ -170,7 +170,7 @@ def whole_tower(config: Config, out: Path) -> NanoVisionModel:
 def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: Config, out: Path) -> None:
     """Fit the heads for distortions to whole pictures; each process looks at its share of them."""
     how, seed = config["heads"], config["seed"]
-    good = [row.path for row in rows if row.level >= config["source_min_level"]]
+    good = [row.path for row in rows if row.level >= how["good_min_level"]]
     drawn = ("pristine_share", "view_px", "zoom", "judged")
     pictures = wholes.Wholes(
         pristine, good, short_px=tuple(how["short_px"]), seed=seed, **{name: how[name] for name in drawn}
@@ -186,7 +186,9 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
             return wholes.batches(looked, how["batch"], (seed, loop.rank()), range(start, plan.steps))
 
         def losses_of(batch: wholes.Rows) -> Losses:
-            return weighted(wholes.head_losses(heads, batch, how["drop"], how["noise"]), how["weights"])
+            return weighted(
+                wholes.head_losses(heads, batch, how["drop"], how["noise"], how["clean"]), how["weights"]
+            )
 
         fit(plan, heads, adam(heads, how, config), batches, losses_of)
 
@@ -219,7 +221,9 @@ def share() -> tuple[int, int]:
 
 def adam(model: torch.nn.Module, how: Config, config: Config) -> torch.optim.Optimizer:
     """The optimiser of every stage."""
-    return torch.optim.AdamW(model.parameters(), lr=how["rate"], weight_decay=config["weight_decay"])
+    return torch.optim.AdamW(
+        model.parameters(), lr=how["rate"], weight_decay=how.get("weight_decay", config["weight_decay"])
+    )
 
 
 # ---------------------------------------------------------------- what the stage `nano-words` starts from

@@ -142,7 +142,7 @@ def batches(rows: Rows, size: int, seed: tuple[int, ...], steps: range) -> Itera
         yield Rows(rows.statistics[chosen], rows.severity[chosen], rows.judged[chosen])
 
 
-def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float) -> Losses:
+def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float, clean: float) -> Losses:
     """Losses of a batch: presence, severity of what is there, fidelity of what was judged.
 
     Args:
@@ -150,14 +150,18 @@ def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float) -
         batch: From :func:`batches`.
         drop: Share of the hidden layer that is dropped.
         noise: Standard deviation of what is added to the standardised statistics.
+        clean: Weight of undistorted pictures in the presence, of others 1: a false alarm on a good photo is what
+            users notice first.
     """
     shaken = batch.statistics + noise * torch.randn_like(batch.statistics) * heads.spread
     presence, severity, fidelity = heads(shaken, drop)
     there, judged = batch.severity > 0, batch.judged.isfinite()
-    wrong = F.smooth_l1_loss(severity, batch.severity, reduction="none")
+    missed = F.binary_cross_entropy_with_logits(presence, there.float(), reduction="none").mean(1)
+    weight = torch.where(there.any(1), 1.0, clean)
+    wrong = F.smooth_l1_loss(severity, batch.severity, beta=0.5, reduction="none")
     far = F.smooth_l1_loss(fidelity, batch.judged.nan_to_num(), beta=0.3, reduction="none")
     return {
-        "presence": F.binary_cross_entropy_with_logits(presence, there.float()),
+        "presence": (missed * weight).sum() / weight.sum(),
         "severity": (wrong * there).sum() / there.sum().clamp(min=1),
         "fidelity": (far * judged).sum() / judged.sum().clamp(min=1),
     }

@@ -1,7 +1,7 @@
 """What nano's tower finds of distortions: heads on the statistics of its maps, and a token for each category.
 
-The heads read statistics of the maps of every depth, the stem included: blur, noise and blocks are plainer in what
-has not yet been made to tell opinions. The tower is frozen when they are fitted
+The heads read statistics of the stem's and of all other maps but the deepest: blur, noise and blocks are plainer in
+what has not yet been made to tell opinions. The tower is frozen when they are fitted
 (:mod:`mllmqa.training.wholes`).
 """
 

@@ -45,7 +45,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: int = 16,
         global_tokens: int = 2,
         category_tokens: int = 0,
-        heads_hidden: int = 384,
+        heads_hidden: int = 640,
         time_categories: int = 0,
         time_channels: int = 96,
         patch_grid: int = 4,

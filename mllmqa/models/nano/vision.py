@@ -181,7 +181,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
         if config.category_tokens:
-            heads = (4 * sum(channels), config.heads_hidden, config.category_tokens)
+            heads = (4 * sum(channels[:-1]), config.heads_hidden, config.category_tokens)
             self.categories = CategoryTokens(*heads, config.hidden_size)
         if config.time_categories:
             self.in_time = TimeHeads(slices.WIDTH, config.time_channels, config.time_categories)
@@ -264,7 +264,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         )
 
     def statistics(self, pixel_values: Tensor) -> Tensor:
-        """Statistics of the maps of all depths, (B, S): what the heads for distortions read."""
+        """Statistics of all maps but the deepest, (B, S): what the heads for distortions read."""
         return _by_size(pixel_values, lambda pixels: self._statistics(self._seen(pixels)))
 
     def found(self, pixel_values: Tensor) -> Found:
@@ -273,7 +273,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
 
     @staticmethod
     def _statistics(maps: list[Tensor]) -> Tensor:
-        return torch.cat([statistics_of(one) for one in maps], dim=1)
+        return torch.cat([statistics_of(one) for one in maps[:-1]], dim=1)
 
     def _seen(self, pixels: Tensor) -> list[Tensor]:
         """The maps of pictures of one size, (B, 3, H, W), in the weights' dtype."""
