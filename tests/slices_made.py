@@ -15,7 +15,7 @@ from tests.conftest import photo_pixels
 
 CHANNELS = 16
 FREEZE, FLICKER = IN_TIME.index("freeze"), IN_TIME.index("flicker")
-STEPS = 70
+STEPS = 100
 
 
 def frames(seed: int, count: int, freeze: range = range(0), flicker: range = range(0)) -> np.ndarray:

@@ -106,7 +106,7 @@ def test_every_row_has_its_moment(gaps: list[int], unit: float) -> None:
 
 
 def test_rows_of_pictures_are_as_many_as_their_moments() -> None:
-    times = np.array([0.0, 0.1, 0.2, 0.55, 0.6, 0.7, 3.7])
+    times = np.array([0.0, 0.1, 0.2, 0.6, 0.65, 0.75, 3.75])
     lasting = held(times)
     (part,) = moments(times)
     assert len(slices(moving(len(times)), lasting)) == len(part)

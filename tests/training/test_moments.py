@@ -43,6 +43,7 @@ def drawn(photos: list[Path]) -> Clips:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "PART", PART)
+    monkeypatch.setattr(recipe, "SECONDS", (1.4, 1.8))
 
 
 def video(count: int = 60, fps: float = 20.0) -> Video:
@@ -75,7 +76,7 @@ def test_a_clip_depends_on_seed_and_number_alone(drawn: Clips) -> None:
 
 
 def test_pictures_of_made_up_clips(drawn: Clips) -> None:
-    for picture, severity in (one for k in range(6) for one in drawn[k]):
+    for picture, severity in (one for k in range(4) for one in drawn[k]):
         assert (picture.dtype, severity.dtype) == (np.uint8, np.float32)
         assert picture.shape[1:] == (WIDTH, 3)
         assert severity.shape == (len(picture), len(IN_TIME))
@@ -85,13 +86,13 @@ def test_pictures_of_made_up_clips(drawn: Clips) -> None:
 
 
 def test_real_clips_are_cut_turned_and_read_once() -> None:
-    real = Clips([FLOWER], (), real_share=1.0, short_px=24, seed=1)
-    found = [one for k in range(4) for one in real[k]]
+    real = Clips([FLOWER], (), real_share=1.0, short_px=48, seed=1)
+    found = [one for k in range(3) for one in real[k]]
     assert found
     assert list(real._read) == [FLOWER]
     whole = real._read[FLOWER]
-    assert min(whole.frames_THWC.shape[1:3]) == 24
-    again = [one for k in range(4) for one in replace(real)[k]]  # the clips that were read are kept
+    assert min(whole.frames_THWC.shape[1:3]) == 48
+    again = [one for k in range(3) for one in replace(real)[k]]  # the clips that were read are kept
     assert all(np.array_equal(one[0], other[0]) for one, other in zip(found, again, strict=True))
     for seed in range(3):
         clip, path = real._real(np.random.default_rng(seed))
@@ -319,11 +320,11 @@ def test_a_fit_lowers_all_losses(tmp_path: Path) -> None:
     heads = TimeHeads(WIDTH, 8, len(IN_TIME))
     with torch.no_grad():
         before = time_losses(heads, whole, 0.0)
-    plan = Plan("in_time", tmp_path, 25, warmup=3, clip=1.0)
+    plan = Plan("in_time", tmp_path, 30, warmup=3, clip=1.0)
     fit(
         plan,
         heads,
-        torch.optim.AdamW(heads.parameters(), lr=4e-3),
+        torch.optim.AdamW(heads.parameters(), lr=6e-3),
         lambda start: batches(rows, 4, (20, 30), (0,), range(start, plan.steps)),
         lambda batch: weighted(time_losses(heads, batch, 0.1), {"presence": 5.0, "moments": 5.0, "severity": 0.3}),
     )
