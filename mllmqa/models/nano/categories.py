@@ -1,8 +1,8 @@
 """What nano's tower finds of distortions: heads on the statistics of its maps, and a token for each category.
 
-The heads read statistics of the maps of every depth, the stem's included: blur, noise and blocks are plainer in what
-has not yet been made to tell opinions. The tower is frozen when they are fitted
-(:mod:`mllmqa.training.readings`).
+The heads read statistics of the maps of every depth, the stem's included: blur, noise and blocks are plainer in
+what has not yet been made to tell opinions. The tower is frozen when they are fitted
+(:mod:`mllmqa.training.wholes`).
 """
 
 from __future__ import annotations
