@@ -29,8 +29,9 @@ def chance(batch: int, rows: int, seed: int = 0) -> torch.Tensor:
 
 
 def found(picture: torch.Tensor) -> InTime:
+    heads = slices_made.trained()
     with torch.inference_mode():
-        return slices_made.trained().found(picture[None])
+        return heads.found(picture[None])
 
 
 # ------------------------------------------------------------------ shapes and bounds
