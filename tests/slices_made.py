@@ -10,12 +10,14 @@ import torch
 from mllmqa.data.video_distortions import IN_TIME
 from mllmqa.media.slices import WIDTH, slices
 from mllmqa.models.nano.timing import TimeHeads
+from mllmqa.training.loop import weighted
 from mllmqa.training.moments import Moments, batches, time_losses
 from tests.conftest import photo_pixels
 
 CHANNELS = 16
 FREEZE, FLICKER = IN_TIME.index("freeze"), IN_TIME.index("flicker")
-STEPS = 100
+STEPS = 150
+WEIGHTS = {"presence": 3.0, "moments": 10.0, "severity": 0.3}
 
 
 def frames(seed: int, count: int, freeze: range = range(0), flicker: range = range(0)) -> np.ndarray:
@@ -56,7 +58,7 @@ def trained() -> TimeHeads:
     heads = TimeHeads(WIDTH, CHANNELS, len(IN_TIME))
     optimizer = torch.optim.AdamW(heads.parameters(), lr=4e-3)
     for batch in batches(table(), 4, (24, 30), (0,), range(STEPS)):
-        loss = torch.stack(list(time_losses(heads, batch, 0.0).values())).sum()
+        loss = torch.stack(list(weighted(time_losses(heads, batch, 0.0), WEIGHTS).values())).sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(heads.parameters(), 1.0)
