@@ -95,16 +95,17 @@ def held(timestamps_s: NDArray[np.float64]) -> list[int]:
 def moments(timestamps_s: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Return when each row of each picture of a clip is shown, in seconds; a row lasts until the next one.
 
+    The rows of a frame share its time equally: of one that is held longer than LONGEST_HOLD rows, too.
+
     Args:
         timestamps_s: Of all frames of the clip.
 
     >>> [m.tolist() for m in moments(np.array([0, 0.25, 0.5, 1.0, 1.25]))]
     [[0.0, 0.25, 0.5, 0.75, 1.0, 1.25]]
     """
-    lasting = held(timestamps_s)
-    usual = float(np.median(np.diff(timestamps_s))) if len(timestamps_s) > 1 else 0.0
-    starts = zip(timestamps_s.tolist(), lasting, strict=True)
-    rows = [[start + usual * k for k in range(n)] for start, n in starts]
+    steps = [*np.diff(timestamps_s).tolist(), 0.0]
+    frames = zip(timestamps_s.tolist(), steps, held(timestamps_s), strict=True)
+    rows = [[start + step * k / n for k in range(n)] for start, step, n in frames]
     return [np.array([time for frame in rows[run.start : run.stop] for time in frame]) for run in runs(len(rows))]
 
 

@@ -115,11 +115,12 @@ def _disturbed(video: Video, rng: np.random.Generator) -> Video:
     count = 0 if share < UNDISTURBED else 2 if share > 1 - TWO else 1
     names = [name for name in NAMES if category_of_video(name) in IN_TIME]
     weights = np.array([OFTEN.get(name, 0.7) for name in names])
+    steps = []
     for name in rng.choice(names, count, replace=False, p=weights / weights.sum()):
         severity = int(rng.integers(1, 6))
         within = random_span(video.clip, rng) if name in draw.PLACED and rng.random() < 0.8 else None
-        video = video.distorted([Step(str(name), severity, within)], rng)
-    return video
+        steps.append(Step(str(name), severity, within))
+    return video.distorted(steps, rng)  # in one chain: a stall moves what was done before it
 
 
 def _sliced(video: Video) -> Iterator[Slices]:
@@ -201,7 +202,7 @@ def time_losses(heads: TimeHeads, batch: Moments, drop: float) -> Losses:
     whole = F.binary_cross_entropy_with_logits(presence, (there >= 2).float(), reduction="none")
     wrong = F.smooth_l1_loss(severity, strongest, reduction="none") * (there >= 2)
     return {
-        "presence": (whole * sure).sum() / sure.sum(),
+        "presence": (whole * sure).sum() / sure.sum().clamp(min=1),
         "moments": F.binary_cross_entropy_with_logits(rows, (batch.severity > 0).float()),
         "severity": wrong.sum() / (there >= 2).sum().clamp(min=1),
     }

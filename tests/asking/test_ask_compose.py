@@ -71,6 +71,11 @@ def test_spans_of_a_distortion() -> None:
     one = file("A", kind="video", frames=(4.0, 1.0, 4.0, 4.0))
     there = Presence(category="blur", probability=0.6, coverage=1, per_frame=(0.1, 0.9, 0.2, 0.1))
     assert compose.places_of(one.model_copy(update={"presence": (there,)}), "blur") == ([], [(1.0, 2.0)])
+    looked = Presence(category="freeze", probability=0.9, coverage=None, spans_s=((0.4, 1.2), (3.0, 3.5)))
+    throughout = looked.model_copy(update={"category": "shake", "spans_s": ()})
+    told = one.model_copy(update={"presence": (there, looked, throughout)})
+    assert compose.places_of(told, "freeze") == ([], [(0.4, 1.2), (3.0, 3.5)])
+    assert compose.places_of(told, "shake") == ([], [])
 
 
 def test_at_most_three_distortions_are_named() -> None:

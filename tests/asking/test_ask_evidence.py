@@ -7,21 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mllmqa import prompts
-from mllmqa.asking import Depth, ask, gather, thresholds
+from mllmqa import media, prompts
+from mllmqa.asking import Depth, ask, compose, gather, thresholds
 from mllmqa.asking.answer import answer
 from mllmqa.asking.listening import Listener, severity_scale
-from mllmqa.asking.records import Evidence
+from mllmqa.asking.records import Evidence, FileEvidence
 from mllmqa.asking.scope import Asked
 from mllmqa.asking.speaking import How, shown_of, speak
 from mllmqa.data.distortions.engine import CATEGORIES
 from mllmqa.data.tasks.wording import vocabulary, wording
+from mllmqa.data.video_distortions import IN_TIME, apply, read_clip, write_clip
 from mllmqa.loading import load
 from mllmqa.models.base import Request
+from mllmqa.prepare import Prepared, ScoreOptions, make_plan, prepare
 from mllmqa.scoring import Scorer
-from tests import tiny_models
+from tests import slices_made, tiny_models, tiny_nano
 from tests.asking.conftest import Eye, Make
 from tests.conftest import photo_pixels
+
+FLOWER = Path(__file__).parents[2] / "docs" / "samples" / "flower.mp4"
 
 
 @pytest.fixture
@@ -179,6 +183,132 @@ def test_what_happens_in_time_is_asked_of_the_clip_and_its_slices(knowing: Score
     assert all(len(read[c].per_frame or ()) == 3 for c in CATEGORIES)
     assert all(read[c].per_frame is None for c in in_time)
     assert not file.unread
+
+
+# ------------------------------------------------------------------ a model with heads of its own
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    """A tiny random nano whose heads for distortions in time know a freeze from a flicker."""
+    folder = tiny_nano.write(tmp_path_factory.mktemp("headed"), slices_made.trained())
+    return load(str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[float, float]]:
+    """A real clip of three seconds that stands still for a while, and when."""
+    clip = read_clip(FLOWER, short_side=96, span_s=(0.0, 3.0))
+    done = apply(clip, "freeze", 4, np.random.default_rng(1), within=(0.5, 2.5))
+    path = write_clip(done.clip, tmp_path_factory.mktemp("clips") / "frozen.mp4", writer="ffv1")
+    return path, done.applied[0].span_s
+
+
+def read(scorer: Scorer, source: object, **depth: object) -> tuple[FileEvidence, tiny_nano.Observed]:
+    backend = tiny_nano.Observed(scorer.backend)
+    watched = Scorer(backend, scorer.preset)  # type: ignore[arg-type]
+    return gather(watched, [source], depth=Depth(**depth)).evidence.files[0], backend  # type: ignore[arg-type, list-item]
+
+
+def test_heads_tell_what_happens_in_the_time_of_a_real_clip(
+    headed: Scorer, frozen: tuple[Path, tuple[float, float]]
+) -> None:
+    path, (start, end) = frozen
+    file, backend = read(headed, path, frames="uniform:3")
+    told = {one.category: one for one in file.presence}
+    assert set(told) == {*CATEGORIES, *IN_TIME}
+    assert len(told) == len(file.presence)
+    assert not file.unread
+    assert all(len(told[c].per_frame or ()) == 3 and told[c].spans_s is None for c in CATEGORIES)
+    duration = media.open_media(path).info.duration_s
+    assert duration == pytest.approx(3, abs=0.1)
+    for category in IN_TIME:
+        one = told[category]
+        assert (one.per_frame, one.coverage) == (None, None)
+        assert one.spans_s is not None
+        assert all(0 <= a < b <= duration + 1e-3 for a, b in one.spans_s)
+        assert one.spans_s == () or one.probability >= thresholds.PRESENT
+    assert told["freeze"].probability > 0.5 > told["flicker"].probability
+    covered = sum(max(0.0, min(b, end) - max(a, start)) for a, b in told["freeze"].spans_s or ())
+    assert covered > 0.6 * (end - start)
+    strengths = {one.category: one for one in file.severities}
+    assert strengths["freeze"].readout == "heads"
+    assert {c for c in IN_TIME if c in strengths} == {
+        c for c in IN_TIME if told[c].probability >= thresholds.ABSENT_BELOW
+    }
+    assert compose.places_of(file, "freeze") == ([], list(told["freeze"].spans_s or ()))
+    assert FileEvidence.model_validate_json(file.model_dump_json()) == file
+    # one look at the frames, one at the slices, and no question besides the score of each frame
+    assert (backend.examined, len(backend.slices)) == ([3], 1)
+    assert backend.asked == 3
+    assert file.fidelity == pytest.approx(_fidelity(headed, path), abs=1e-4)
+
+
+def _fidelity(scorer: Scorer, path: Path) -> float:
+    """The mean over the frames that were looked at, each by itself."""
+    plan = make_plan(scorer.preset, scorer.backend.info, False, ScoreOptions(frames="uniform:3"))
+    ready = prepare(path, "clip", plan)
+    assert isinstance(ready, Prepared)
+    found = [scorer.backend.examine([one.images[0]])[0].fidelity for one in ready.requests]  # type: ignore[attr-defined]
+    return float(np.mean(found))
+
+
+def test_a_photo_has_a_fidelity_and_nothing_in_time(headed: Scorer) -> None:
+    """Its tiles are looked at one by one where something may be there, and each picture once."""
+    file, backend = read(headed, photo_pixels(200, 140), grid=(2, 2))
+    assert [one.category for one in file.presence] == list(CATEGORIES)
+    assert file.fidelity is not None
+    assert 1 <= file.fidelity <= 5
+    assert backend.slices == []
+    assert file.tiles is not None
+    named = [one for one in file.presence if one.probability >= thresholds.ABSENT_BELOW]
+    assert backend.examined == [1] * (1 + (4 if named else 0))
+
+
+def test_nothing_is_looked_at_where_no_distortion_is_asked_about(
+    headed: Scorer, frozen: tuple[Path, tuple[float, float]]
+) -> None:
+    file, backend = read(headed, frozen[0], frames="uniform:2", distortions=False)
+    assert (file.presence, file.severities, file.fidelity) == ((), (), None)
+    assert (backend.examined, backend.slices) == ([], [])
+
+
+def test_a_clip_of_two_pictures_of_slices_is_one_reading(headed: Scorer) -> None:
+    """Times of the second go on where those of the first end; it counts by where it shows most."""
+    clip = slices_made.frames(31, 300, freeze=range(200, 240))
+    file, backend = read(headed, clip, frames="uniform:2")
+    (freeze,) = (one for one in file.presence if one.category == "freeze")
+    assert [len(picture) for picture in backend.slices] == [150, 150]
+    each = [headed.backend.examine_in_time(picture) for picture in backend.slices]  # type: ignore[attr-defined]
+    most = max(found[IN_TIME.index("freeze")].found.probability for found in each)
+    assert freeze.probability == pytest.approx(most)
+    assert all(0 <= a < b <= 300 for a, b in freeze.spans_s or ())
+    for a, b in freeze.spans_s or ():
+        assert b > 150, (a, b)
+
+
+def test_heads_in_time_alone_leave_the_rest_to_questions(tmp_path: Path) -> None:
+    """A model whose tower has no heads for pictures is asked about those, in words."""
+    folder = tiny_nano.write(tmp_path, slices_made.trained(), categories=False)
+    file, backend = read(load(str(folder), device="cpu"), slices_made.frames(31, 12), frames="uniform:2")
+    assert {*IN_TIME} <= {one.category for one in file.presence}
+    assert file.fidelity is None
+    assert backend.asked == 2 + 2 * len(CATEGORIES)
+
+
+def test_without_heads_in_time_the_clip_is_asked_about(tmp_path: Path) -> None:
+    """Its preset has slices, so they stand behind the frames of one more prompt; the frames have heads."""
+    scorer = load(str(tiny_nano.write(tmp_path)), device="cpu")
+    assert scorer.preset.video.slices
+    file, backend = read(scorer, slices_made.frames(31, 12), frames="uniform:2")
+    assert backend.slices == []
+    in_words = len(vocabulary().video_only)
+    graded = backend.asked - 2 - in_words
+    assert 0 <= graded <= in_words
+    assert {c.removeprefix("presence:") for c in file.unread if c.startswith("presence:")} | {
+        one.category for one in file.presence
+    } == {*CATEGORIES, *vocabulary().video_only}
+    assert all(one.spans_s is None for one in file.presence)
 
 
 def test_a_model_without_the_words_says_so(splitting: Scorer) -> None:

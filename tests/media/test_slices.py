@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mllmqa import media
-from mllmqa.media.slices import LONGEST_HOLD, RUN_FRAMES, RUNS, SIDE, STRIP, held, runs, slices
+from mllmqa.media.slices import LONGEST_HOLD, RUN_FRAMES, RUNS, SIDE, STRIP, WIDTH, held, moments, runs, slices
 from tests.conftest import photo_pixels
 
 CHANGE = slice(6 * STRIP, 8 * STRIP)
@@ -24,7 +24,7 @@ def moving(count: int, *, shape: tuple[int, int] = (96, 128)) -> list[np.ndarray
 
 def test_one_row_per_frame_and_eight_strips() -> None:
     picture = slices(moving(10), [1] * 10)
-    assert picture.shape == (10, 8 * STRIP, 3)
+    assert picture.shape == (10, 8 * STRIP, 3) == (10, WIDTH, 3)
     assert picture.dtype == np.uint8
 
 
@@ -88,6 +88,45 @@ def test_holds_follow_the_time_stamps(gaps: list[int], unit: float) -> None:
 
 def test_a_single_frame_is_held_once() -> None:
     assert held(np.array([0.0])) == [1]
+    assert [part.tolist() for part in moments(np.array([0.0]))] == [[0.0]]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=600), st.floats(0.005, 2))
+def test_every_row_has_its_moment(gaps: list[int], unit: float) -> None:
+    """Of any clip, of variable frame rate too: as many as rows, ascending, each within the time of its frame."""
+    times = np.concatenate([[0.0], np.cumsum(gaps) * unit])
+    lasting, found = held(times), moments(times)
+    assert len(found) == len(runs(len(times)))
+    for run, part in zip(runs(len(times)), found, strict=True):
+        rows = lasting[run.start : run.stop]
+        assert len(part) == sum(rows)
+        assert np.all(np.diff(part) > 0)
+        shown = np.searchsorted(times, part + 1e-9 * max(1.0, times[-1]), side="right") - 1
+        assert shown.tolist() == [number for number, n in zip(run, rows, strict=True) for _ in range(n)]
+
+
+def test_rows_of_pictures_are_as_many_as_their_moments() -> None:
+    times = np.array([0.0, 0.1, 0.2, 0.6, 0.65, 0.75, 3.75])
+    lasting = held(times)
+    (part,) = moments(times)
+    assert len(slices(moving(len(times)), lasting)) == len(part)
+    assert lasting == [1, 1, 4, 1, 1, LONGEST_HOLD, 1]
+
+
+def test_a_long_pause_is_covered_to_its_end() -> None:
+    """It fills no more than 16 rows, however long it is: they stand for equal parts of it."""
+    times = np.array([0.0, 0.04, 0.08, 5.08, 5.12])
+    (part,) = moments(times)
+    inside = part[(part >= 0.08) & (part < 5.08)]
+    assert len(inside) == LONGEST_HOLD
+    assert np.diff([*inside, 5.08]) == pytest.approx(np.full(LONGEST_HOLD, 5 / LONGEST_HOLD))
+
+
+def test_moments_of_a_long_clip_are_those_of_its_two_parts() -> None:
+    times = np.arange(1000) / 25
+    first, second = moments(times)
+    assert (first[0], second[0]) == (pytest.approx(122 / 25), pytest.approx(622 / 25))
+    assert (len(first), len(second)) == (RUN_FRAMES, RUN_FRAMES)
 
 
 @given(st.integers(1, 5000))
@@ -115,6 +154,7 @@ def test_a_real_clip() -> None:
     index = media.video_index(opened)
     pictures = media.slice_pictures(opened, index)
     assert [len(picture) for picture in pictures] == [len(run) for run in runs(len(index))]
+    assert [len(part) for part in moments(index.timestamps_s)] == [len(picture) for picture in pictures]
     times = tuple(map(float, index.timestamps_s[:3]))
     frames = media.decode_frames(opened, times).frames_THWC
     assert np.array_equal(slices(frames, [1] * 3)[1:], pictures[0][1:3])

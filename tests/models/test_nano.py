@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 
 from mllmqa import prompts
 from mllmqa.data.distortions import CATEGORIES
+from mllmqa.data.video_distortions import IN_TIME
 from mllmqa.errors import MllmqaError, ModelLoadError
 from mllmqa.levels import distribution
 from mllmqa.models import nano
@@ -97,7 +98,10 @@ def test_stock_classes_load_every_weight_as_float32() -> None:
     assert type(model.model.vision_tower) is NanoVisionModel
     assert model.dtype == torch.float32
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert torch.equal(model.model.vision_tower.stem.dct, dct_filters())  # not stored, rebuilt
+    tower = model.model.vision_tower
+    assert torch.equal(tower.stem.dct, dct_filters())  # not stored, rebuilt
+    assert (tower.config.category_tokens, tower.config.time_categories) == (len(CATEGORIES), len(IN_TIME))
+    assert float(tower.categories.heads.spread.min()) > 0  # those of training, not a division by zero
     assert type(AutoProcessor.from_pretrained(nano.weights_folder(), backend="pil")) is LlavaProcessor
 
 
@@ -195,6 +199,9 @@ def test_a_row_of_the_tower_does_not_depend_on_its_batch(tower: NanoVisionModel)
     with torch.inference_mode():
         together = tower(pixels).last_hidden_state
         alone = torch.cat([tower(one[None]).last_hidden_state for one in pixels])
+        statistics = tower.statistics(pixels)
+        assert torch.allclose(statistics, torch.cat([tower.statistics(one[None]) for one in pixels]), atol=1e-4)
+    assert statistics.shape == (3, 4 * sum(tower.config.stage_channels))
     assert float((together - alone).abs().max()) < 1e-4
     assert float((together[0] - together[1]).abs().max()) > 1e-2  # the check can fail
 
@@ -453,7 +460,7 @@ def test_category_tokens_tell_presence_and_severity_and_change_nothing_else() ->
             (40.0, 3.25, of.names + of.present + 0.75 * of.grades[2] + 0.25 * of.grades[3]),
             (0.0, 7.0, of.names + 0.5 * (of.present + of.grades[4])),
         ):
-            for head, value in ((of.presence, bias), (of.severity, severity)):
+            for head, value in ((of.heads.presence, bias), (of.heads.severity, severity)):
                 head.weight.zero_()
                 head.bias.fill_(value)
             assert torch.allclose(tower(pixels).last_hidden_state[:, n:], wanted.expand(2, -1, -1), atol=1e-5)

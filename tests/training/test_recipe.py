@@ -1,4 +1,4 @@
-"""The whole way of nano in small: build, three stages, score, evaluate; it beats a constant and sharpness."""
+"""The whole way of nano in small: build, stages, heads, score, evaluate; it beats a constant and sharpness."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
+from mllmqa.training.loop import load_state
+
 SMOKE = Path(__file__).parents[2] / "train" / "smoke.py"
+
+
+def check_heads(out: Path) -> None:
+    """What was fitted on the frozen tower is what stands before the decoder, and what ships: training left it."""
+    ships = load_file(out / "weights" / "model.safetensors")
+    base = load_file(out / "tower" / "base" / "model.safetensors")
+    kept = load_state(out / "tower" / "quality.pt")["model"]
+    for place, part in (("categories.heads", "heads"), ("in_time", "in_time")):
+        fitted = load_state(out / "tower" / f"{part}.pt")["model"]
+        assert fitted
+        for name, value in fitted.items():
+            for stored in (base, ships):
+                found = next(v for k, v in stored.items() if k.endswith(f"vision_tower.{place}.{name}"))
+                assert torch.equal(found, value.half()), (part, name)
+    stem = kept["tower.stem.mix.weight"].half()
+    assert torch.equal(next(v for k, v in base.items() if k.endswith("vision_tower.stem.mix.weight")), stem)
 
 
 def test_the_whole_way(tmp_path: Path) -> None:
@@ -25,5 +46,13 @@ def test_the_whole_way(tmp_path: Path) -> None:
         lines = (tmp_path / "tower" / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines()
         losses = [json.loads(line) for line in lines]
         assert losses[-1]["rank"] < losses[0]["rank"]
+    kinds = {"heads": {"presence", "severity", "fidelity"}, "in_time": {"presence", "moments", "severity"}}
+    for fitted, named in kinds.items():
+        lines = (tmp_path / "tower" / f"{fitted}.jsonl").read_text(encoding="utf-8").splitlines()
+        losses = [json.loads(line) for line in lines]
+        assert all(named <= one.keys() for one in losses)
+        if fitted == "heads":
+            assert losses[-1]["presence"] < losses[0]["presence"]
+    check_heads(tmp_path)
     card = (tmp_path / "words" / "model" / "README.md").read_text(encoding="utf-8")
     assert "nano-words" in card

@@ -9,13 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mllmqa.data.video_distortions import NAMES, Clip, Step, apply, apply_all, random_span
+from mllmqa.data.tasks.wording import vocabulary
+from mllmqa.data.video_distortions import IN_TIME, NAMES, Clip, Step, apply, apply_all, random_span
 from mllmqa.data.video_distortions.clip import Applied
-from mllmqa.data.video_distortions.registry import delayed
+from mllmqa.data.video_distortions.registry import category_of_video, delayed
 from mllmqa.errors import DataError, UnknownNameError
 from tests.data.video_distortions.clips import generator, moving
 
 CLIP = moving(70)
+
+
+def test_categories_in_time_are_those_that_no_picture_has() -> None:
+    """In the order of the names, each once: weights of heads depend on it. Questions are about the same ones."""
+    assert len(set(IN_TIME)) == len(IN_TIME) == 10
+    assert IN_TIME[:5] == ("freeze", "stutter", "drop", "jitter", "stall")
+    assert set(IN_TIME) == set(vocabulary().video_only)
+    assert {category_of_video(name) for name in NAMES} == {*IN_TIME, "compression"}
 
 
 @pytest.mark.parametrize("name", NAMES)
