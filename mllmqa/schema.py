@@ -206,9 +206,10 @@ def read_result(line: str | bytes) -> Score | Unscored:
 
 Verdict = Literal["A", "B", "tie"]
 
-Method = Literal["comparison-words", "scores"]
-"""How a preference was found: the model was shown both and asked (``comparison-words``), or scored each by itself
-and the two distributions were compared (``scores``)."""
+Method = Literal["comparison-words", "joined", "scores"]
+"""How a preference was found: the model was shown both and asked (``comparison-words``), scored each by itself and
+the two distributions were compared (``scores``), or both, with what its heads read of each (``joined``; the weights
+are the preset's)."""
 
 TIE = 0.005
 """A preference nearer than this to 0.5 is a tie: it is one that prints as 0.50."""
@@ -241,7 +242,8 @@ class Comparison(Record):
     verdict: Verdict
     """By :func:`verdict_of`."""
     p_a_better: float = Field(ge=0, le=1)
-    """Probability that A is better; by comparison words the mean over both orders and all pairs of frames."""
+    """Probability that A is better; by comparison words the mean over both orders and all pairs of frames, joined
+    with other readings where the method says so."""
     method: Method
     by_order: tuple[float, float] | None = None
     """Probability that A is better where A is shown first, and where B is; None for scores."""

@@ -65,9 +65,9 @@ class Observed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
-    def examine(self, images: Sequence[ImageHWC]) -> list[Examined] | None:
+    def examine(self, images: Sequence[ImageHWC]) -> list[Examined]:
         self.examined.append(len(images))
-        found: list[Examined] | None = self._backend.examine(images)
+        found: list[Examined] = self._backend.examine(images)
         return found
 
     @property

@@ -170,13 +170,11 @@ class Listener:
     def _heads(self, shown: Sequence[Request]) -> list[Examined] | None:
         """Let the model's own heads examine pictures, each once."""
         single = all(len(request.images) == 1 and request.clip is None for request in shown)
-        if not single or not isinstance(self._backend, Examiner):
+        if not single or not isinstance(self._backend, Examiner) or not self._backend.examines:
             return None
         pictures = [request.images[0] for request in shown]
         new = [picture for picture in pictures if id(picture) not in self._examined]
         found = self._backend.examine(new) if new else []
-        if found is None:
-            return None
         self._examined |= {id(picture): (picture, one) for picture, one in zip(new, found, strict=True)}
         return [self._examined[id(picture)][1] for picture in pictures]
 

@@ -109,7 +109,7 @@ class PairEvidence(Record):
     first_better: Probability = Field(ge=0, le=1)
     """Probability that the first is better, both orders averaged."""
     method: str
-    """As in :class:`mllmqa.schema.Comparison`: ``comparison-words`` or ``scores``."""
+    """As in :class:`mllmqa.schema.Comparison`: ``comparison-words``, ``joined`` or ``scores``."""
     order_gap: float | None = None
     """By how much the answer differs between the two orders; None: scores have no order."""
 

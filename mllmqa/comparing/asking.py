@@ -3,7 +3,8 @@
 A model that has comparison words (``comparison`` of its preset, or ``anchored``) is shown both sides in both orders
 in one prompt; the value of the words is averaged. Of videos that it sees frame by frame, frames are asked about
 in pairs at the same share of the duration, and the preferences averaged; a model that sees the frames of a video
-together gets those of A, then those of B, as pictures of one prompt.
+together gets those of A, then those of B, as pictures of one prompt. Where the preset says so (``joined``), the
+scores of both sides and what the model's own heads read of them decide, too.
 
 Other models score each side by itself, and the two distributions are compared (:mod:`mllmqa.comparing.preference`).
 """
@@ -20,11 +21,11 @@ import numpy as np
 
 from mllmqa import levels, prompts
 from mllmqa.anchored import AnchoredScorer
-from mllmqa.comparing.preference import both_orders
+from mllmqa.comparing.preference import both_orders, joined
 from mllmqa.data.tasks.wording import wording
-from mllmqa.errors import MllmqaError, UsageError
-from mllmqa.models.base import LevelLogits, Request
-from mllmqa.models.presets import ComparisonPreset
+from mllmqa.errors import InferenceError, MllmqaError, UsageError
+from mllmqa.models.base import Backend, Examiner, LevelLogits, Request
+from mllmqa.models.presets import ComparisonPreset, JoinedPreset
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, about, make_plan
 from mllmqa.schema import Method, Readout, Score, Unscored
 from mllmqa.scoring import Input, Scorer, answered, prepare_ahead
@@ -42,6 +43,7 @@ class Asked:
         coverage: Mean mass of the comparison words; None where an endpoint does not tell.
         n_pairs: Pairs of pictures that were asked about.
         readout: How the words were read.
+        joined: Weight of the words and log-odds by other readings; None: the words alone decide.
     """
 
     a_first: float
@@ -49,11 +51,13 @@ class Asked:
     coverage: float | None
     n_pairs: int
     readout: Readout
+    joined: tuple[float, float] | None = None
 
     @property
     def p_better(self) -> float:
-        """Probability that the first of the pair is better, mean over both orders."""
-        return both_orders(self.a_first, self.b_first)
+        """Probability that the first of the pair is better, mean over both orders, joined with other readings."""
+        p = both_orders(self.a_first, self.b_first)
+        return p if self.joined is None else joined(p, *self.joined)
 
     @property
     def by_order(self) -> tuple[float, float]:
@@ -67,7 +71,8 @@ class Asked:
 
     def swapped(self) -> Asked:
         """Return the same, told of the pair the other way round."""
-        return replace(self, a_first=self.b_first, b_first=self.a_first)
+        other = None if self.joined is None else (self.joined[0], -self.joined[1])
+        return replace(self, a_first=self.b_first, b_first=self.a_first, joined=other)
 
 
 Pair = tuple[Prepared, Prepared]
@@ -104,7 +109,10 @@ class Asker:
         self._score_plan: Plan | None = scorer.plan(options) if self.scores else None
         plain = None if self._score_plan is None or self._score_plan.anchors else self._score_plan
         self.plan = plain or make_plan(preset, backend.info, backend.native_video, options)
-        self.method: Method = "scores" if how is None else "comparison-words"
+        self._joined = how.joined if how is not None and self.scores and _has_heads(backend) else None
+        self._read: dict[str, tuple[float, float]] = {}
+        words: Method = "comparison-words" if self._joined is None else "joined"
+        self.method: Method = "scores" if how is None else words
         self.takes_reference = how is not None and how.named
         self._scale = prompts.word_scale("comparison" if how is None else how.words)
         if how is not None:
@@ -137,7 +145,27 @@ class Asker:
         if plan is None:
             return []
         ready = [_with_anchors(side, plan) if plan.anchors else side for side in sides]
-        return list(self.scorer.results(ready, plan, self.scorer.default_batch_size))
+        found = list(self.scorer.results(ready, plan, self.scorer.default_batch_size))
+        if self._joined is not None:
+            known = zip(sides, found, strict=True)
+            self._read |= {_key(side): self._readings(side, s) for side, s in known if isinstance(s, Score)}
+        return found
+
+    def _readings(self, side: Prepared, score: Score) -> tuple[float, float]:
+        """Return the score of a side and its fidelity by the model's heads, mean of what is shown of it."""
+        backend = self.scorer.backend
+        if not isinstance(backend, Examiner):
+            raise TypeError(f"{type(backend).__name__} has no heads")
+        pictures = [image for request in _moments(side) for image in request.images]
+        return score.value, float(np.mean([one.fidelity for one in backend.examine(pictures)]))
+
+    def _lead(self, how: JoinedPreset, pair: Pair) -> tuple[float, float]:
+        """Return the weight of the words, and the log-odds by scores and heads that the first is better."""
+        for side in pair:
+            if _key(side) not in self._read:
+                answered([InferenceError(s.message) for s in self.score([side]) if isinstance(s, Unscored)])
+        (score, fidelity), (other_score, other_fidelity) = (self._read[_key(side)] for side in pair)
+        return how.words, how.score * (score - other_score) + how.fidelity * (fidelity - other_fidelity)
 
     # ------------------------------------------------------------------ pairs
 
@@ -161,7 +189,9 @@ class Asker:
             mine = answers[place : place + len(own)]
             place += len(own)
             try:
-                found.append(self._asked(how, answered(mine), twice=not same_content(*pair)))
+                asked = self._asked(how, answered(mine), twice=not same_content(*pair))
+                lead = None if self._joined is None else self._lead(self._joined, pair)
+                found.append(replace(asked, joined=lead))
             except MllmqaError as error:
                 found.append(error)
         return found
@@ -204,6 +234,15 @@ class Asker:
 
     def _prompt(self, how: ComparisonPreset, kind: Kind, reference: bool) -> prompts.Prompt:
         return prompts.render(prompts.load(how.prompt), medium=kind, reference=reference)
+
+
+def _has_heads(backend: Backend) -> bool:
+    return isinstance(backend, Examiner) and backend.examines
+
+
+def _key(side: Prepared) -> str:
+    """What a side is known by: its content, or its name where no hash is known."""
+    return side.media.sha256 or side.source
 
 
 def same_content(a: Prepared, b: Prepared) -> bool:

@@ -156,7 +156,7 @@ def _take(table: _Table, batch: Sequence[tuple[Input, Prepared]]) -> None:
         if isinstance(score, Unscored):
             table.refused.append(score)
             continue
-        if asker.method == "comparison-words":
+        if asker.method != "scores":
             table.shelf.put(len(table.items), source, ready)
         table.items.append(Prepared(ready.source, ready.media, (), ready.joint, ready.provenance))
         table.scores.append(score)

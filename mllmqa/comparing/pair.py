@@ -94,7 +94,7 @@ def _compared(asker: Asker, sides: _Sides) -> Comparison | Unscored:
             return score
     known = [score for score in scores if isinstance(score, Score)]
     asked: Asked | None = None
-    if asker.method == "comparison-words":
+    if asker.method != "scores":
         answer = _preference(asker, sides)
         if isinstance(answer, MllmqaError):
             return unscored(f"{a.source} | {b.source}", answer, asker.plan, Refused(a.source, answer))

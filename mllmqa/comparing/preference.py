@@ -41,6 +41,22 @@ def both_orders(a_first: float, b_first: float) -> float:
     return _mirrored(0.5 - abs(lead) / 2, lead)
 
 
+def joined(p: float, weight: float, lead: float) -> float:
+    """Return the probability that A is better from what was answered and what was read.
+
+    Its log-odds are ``weight`` · log(p / (1 − p)) + ``lead``.
+
+    Args:
+        p: Of the answers; kept 1e-6 away from 0 and 1.
+        weight: Of the answers, at least 0.
+        lead: Log-odds for A by other readings; mirrored if A and B are swapped.
+    """
+    lower = max(min(p, 1.0 - p), 1e-6)
+    odds = math.copysign(math.log((1.0 - lower) / lower), p - 0.5) if p != 0.5 else 0.0
+    total = weight * odds + lead
+    return _mirrored(1.0 / (1.0 + math.exp(min(abs(total), 700.0))), total)
+
+
 def _mirrored(lower: float, lead: float) -> float:
     """Return ``lower`` (at most 0.5) or its opposite, so that swapping the sides gives exactly 1 minus it."""
     upper = 1.0 - lower

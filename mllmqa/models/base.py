@@ -221,8 +221,13 @@ class ExaminedInTime:
 class Examiner(Protocol):
     """A model that may have heads for distortions."""
 
-    def examine(self, images: Sequence[ImageHWC]) -> list[Examined] | None:
-        """Return what is found in each picture; None: this model has no such heads."""
+    @property
+    def examines(self) -> bool:
+        """Whether it has heads for distortions of pictures."""
+        ...
+
+    def examine(self, images: Sequence[ImageHWC]) -> list[Examined]:
+        """Return what is found in each picture; only where :attr:`examines`."""
         ...
 
     @property
@@ -231,7 +236,10 @@ class Examiner(Protocol):
         ...
 
     def examine_in_time(self, slices: ImageHWC) -> list[ExaminedInTime]:
-        """Return what is found in one picture of slices (:mod:`mllmqa.media.slices`), all categories in order."""
+        """Return what is found in one picture of slices (:mod:`mllmqa.media.slices`), all categories in order.
+
+        Only where :attr:`examines_time`.
+        """
         ...
 
 

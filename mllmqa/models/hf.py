@@ -240,10 +240,13 @@ class HFBackend:
                 hint="use fewer frames (--frames) or another view",
             )
 
-    def examine(self, images: Sequence[ImageHWC]) -> list[Examined] | None:
-        """Return what the heads of nano's tower find in each picture; None for every other model."""
-        if self._part("categories") is None:
-            return None
+    @property
+    def examines(self) -> bool:
+        """Whether it is nano, with heads for distortions of pictures."""
+        return self._part("categories") is not None
+
+    def examine(self, images: Sequence[ImageHWC]) -> list[Examined]:
+        """Return what the heads of nano's tower find in each picture."""
         from mllmqa.models.nano.diagnosis import examined
 
         return examined(self.model, self.processor, images)

@@ -87,6 +87,17 @@ class AnchoredPreset(Record):
         return matrix
 
 
+class JoinedPreset(Record):
+    """Weights of what decides a comparison beside the words: log-odds of "the first is better" are their sum."""
+
+    words: float = Field(ge=0, allow_inf_nan=False)
+    """Of the log-odds by the words, both orders averaged."""
+    score: float = Field(ge=0, allow_inf_nan=False)
+    """Per level by which the first scores higher."""
+    fidelity: float = Field(ge=0, allow_inf_nan=False)
+    """Per level by which the first is nearer to an undistorted picture, by the model's own heads."""
+
+
 class ComparisonPreset(Record):
     """How a model is asked which of two pictures is better."""
 
@@ -98,6 +109,8 @@ class ComparisonPreset(Record):
     """Divides the logits of the words; 1 takes the model's own probabilities."""
     favours: Literal["first", "second"] = "first"
     """For which of the two shown pictures the words' value is the preference."""
+    joined: JoinedPreset | None = None
+    """Whether scores and heads decide, too; only of a model that has heads for fidelity."""
     named: bool = True
     """Whether a name (``prompts/build/layout.yaml``) stands in front of each picture; only then can there be a
     reference."""

@@ -84,7 +84,7 @@ def test_a_reference_is_used_or_told_to_be_unused(run: Run, folder: Path) -> Non
     found = read_comparison(run(*arguments, "--json").out)
     assert isinstance(found, Comparison)
     assert found.reference is not None
-    assert found.reference_used == (found.method == "comparison-words")
+    assert found.reference_used == (found.method != "scores")
     assert ("the reference was not used" in run(*arguments).out) == (not found.reference_used)
 
 

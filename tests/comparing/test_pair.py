@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,23 @@ def test_the_embedded_model_compares_files(nano: Scorer, tmp_path: Path) -> None
     assert found.a.score is not None
     if found.method == "scores":
         assert found.p_a_better == thurstone(found.a.score, found.b.score)
+
+
+def test_scores_and_heads_of_nano_decide_with_its_words(nano: Scorer) -> None:
+    """By hand from the parts, with the weights of the preset; the words alone are in ``by_order``."""
+    how = nano.preset.comparison
+    assert how is not None and how.joined is not None
+    a, b = photo_pixels(90, 64, seed=1), grey(9)
+    found = compared(nano, a, b)
+    assert (found.method, found.by_order is None, found.gap is None) == ("joined", False, False)
+    words = (found.by_order[0] + found.by_order[1]) / 2
+    near = [one.fidelity for one in nano.backend.examine([a, b])]  # type: ignore[attr-defined]
+    weights = how.joined
+    odds = weights.words * math.log(words / (1 - words)) + weights.score * found.gap
+    odds += weights.fidelity * (near[0] - near[1])
+    assert found.p_a_better == pytest.approx(1 / (1 + math.exp(-odds)), abs=1e-6)
+    assert compared(nano, b, a).p_a_better == 1 - found.p_a_better
+    assert compared(nano, a, a).p_a_better == 0.5
 
 
 def test_another_aspect_than_the_prompt_asks_about_is_compared_by_scores() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mllmqa.comparing.preference import both_orders, spread_of_gap, thurstone
+from mllmqa.comparing.preference import both_orders, joined, spread_of_gap, thurstone
 from mllmqa.schema import Distribution
 
 VALUES = st.floats(1, 5)
@@ -79,3 +79,33 @@ def test_a_liking_for_one_place_cancels(preference: float, share: float, liking:
     assume(liking <= preference <= 1 - liking)
     assert both_orders(preference + liking, 1 - preference + liking) == pytest.approx(preference, abs=1e-12)
     assert both_orders(share, share) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("p", "weight", "lead", "expected"),
+    [
+        (0.5, 0.5, 0.0, 0.5),
+        (0.8, 1.0, 0.0, 0.8),
+        (0.8, 0.0, 0.0, 0.5),
+        (0.8, 0.5, 0.0, 2 / 3),  # odds 4 become 2
+        (0.5, 0.5, math.log(3), 0.75),
+        (0.2, 0.5, math.log(2), 0.5),  # what is read outweighs what was answered
+        (1.0, 1.0, 0.0, 1 - 1e-6),
+    ],
+)
+def test_answers_and_readings_join_as_odds(p: float, weight: float, lead: float, expected: float) -> None:
+    assert joined(p, weight, lead) == pytest.approx(expected, rel=1e-9)
+
+
+@given(SHARES, SHARES, st.floats(0, 2), st.floats(-900, 900))
+def test_what_is_joined_is_mirrored_exactly(a_first: float, b_first: float, weight: float, lead: float) -> None:
+    one, other = both_orders(a_first, b_first), both_orders(b_first, a_first)
+    p, q = joined(one, weight, lead), joined(other, weight, -lead)
+    assert p == 1 - q
+    assert q == 1 - p
+    assert 0 <= p <= 1
+
+
+@given(SHARES, st.floats(0, 2), st.floats(-20, 20), st.floats(0, 5))
+def test_a_reading_for_a_side_never_costs_it(p: float, weight: float, lead: float, more: float) -> None:
+    assert joined(p, weight, lead + more) >= joined(p, weight, lead)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mllmqa import prompts
 from mllmqa.asking.listening import Listener
@@ -71,9 +72,19 @@ def test_a_heavy_distortion_is_found_and_grows(nano: Scorer, name: str, category
     assert max(heavy.values(), key=lambda one: one.probability).category == category
     assert heavy[category].probability > 0.5
     assert heavy[category].severity > light[category].severity
-    untouched = backend.examine([photo])[0]
-    assert untouched.fidelity > examined[0].fidelity > examined[1].fidelity
-    assert all(one.probability < 0.5 for one in untouched.found)
+
+
+def test_undistorted_photos_are_clean_and_near_to_themselves(nano: Scorer, shared: Path) -> None:
+    """Photos that were never trained on: every fifth of the folder; most are clean, and every damage is farther."""
+    backend: Any = nano.backend
+    paths = sorted((shared / "media" / "pristine").glob("*.jpg"))[::15]
+    photos = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    clean = backend.examine(photos)
+    assert sum(max(one.probability for one in picture.found) < 0.5 for picture in clean) >= 0.7 * len(photos)
+    for name in ("noise_gaussian_rgb", "pixelate", "compression_jpeg"):
+        made = [distortions.apply(photo, name, 5, np.random.default_rng(0)).pixels for photo in photos]
+        pairs = zip(clean, backend.examine(made), strict=True)
+        assert all(before.fidelity > after.fidelity for before, after in pairs), name
 
 
 @pytest.mark.parametrize("name", ["freeze", "flicker"])
@@ -101,7 +112,7 @@ def test_other_models_have_none(tmp_path: Path) -> None:
     scorer = load(str(tiny_models.build("llava", tmp_path)), device="cpu")
     backend: Any = scorer.backend
     assert isinstance(backend, Examiner)
-    assert backend.examine([photo_pixels(64, 64)]) is None
+    assert (backend.examines, backend.examines_time) == (False, False)
     assert not backend.examines_time
     shown = [Request(PROMPT, (photo_pixels(64, 64),))]
     assert Listener(scorer).fidelity(shown) is None

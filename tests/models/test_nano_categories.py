@@ -68,12 +68,12 @@ def test_maps_of_any_size_have_equally_many(height: int, width: int) -> None:
     assert bool((low >= maps.amin((2, 3)) - 1e-6).all()) and bool((high <= maps.amax((2, 3)) + 1e-6).all())
 
 
-def test_statistics_come_from_the_maps_of_all_depths(tower: NanoVisionModel) -> None:
+def test_statistics_come_from_all_maps_but_the_deepest(tower: NanoVisionModel) -> None:
     pixels = torch.rand(2, 3, 72, 104, generator=torch.Generator().manual_seed(2)) * 2 - 1
     with torch.inference_mode():
         found = tower.statistics(pixels)
-        computed = torch.cat([statistics_of(one) for one in tower._seen(pixels)], dim=1)
-    assert found.shape == (2, 4 * (4 + 6 + 8 + 10))
+        computed = torch.cat([statistics_of(one) for one in tower._seen(pixels)[:-1]], dim=1)
+    assert found.shape == (2, 4 * (4 + 6 + 8))
     assert torch.allclose(found, computed, atol=1e-5)
 
 

@@ -144,7 +144,7 @@ def test_parts_are_written_once_and_rounded_up(drawn: Wholes, tower: NanoVisionM
     paths = sorted(tmp_path.iterdir())
     assert [path.name for path in paths] == ["00000.pt", "00001.pt"]
     rows = read_rows(tmp_path)
-    assert rows.statistics.shape == (2 * PART, 4 * 16)
+    assert rows.statistics.shape == (2 * PART, 4 * 12)
     assert rows.severity.shape == (2 * PART, len(CATEGORIES))
     assert rows.judged.isnan().all()
     assert {rows.statistics.dtype, rows.severity.dtype, rows.judged.dtype} == {torch.float32}
@@ -228,16 +228,23 @@ def test_losses_by_hand() -> None:
         torch.tensor([[2.0, 0.0], [0.0, 5.0], [0.0, 0.0]]),
         torch.tensor([math.nan, 4.0, 2.9]),
     )
-    found = plain(head_losses(constant(1.0, 2.5, 3.0), batch, drop=0.0, noise=0.0))
+    found = plain(head_losses(constant(1.0, 2.5, 3.0), batch, drop=0.0, noise=0.0, clean=1.0))
     yes, no = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
     assert found["presence"] == pytest.approx((2 * yes + 4 * no) / 6, rel=1e-5)
-    assert found["severity"] == pytest.approx((0.5 * 0.5**2 + (2.5 - 0.5)) / 2, rel=1e-5)
+    assert found["severity"] == pytest.approx(((0.5 - 0.25) + (2.5 - 0.25)) / 2, rel=1e-5)
     assert found["fidelity"] == pytest.approx(((1 - 0.15) + 0.5 * 0.1**2 / 0.3) / 2, rel=1e-4)
+
+
+def test_undistorted_pictures_count_as_much_as_is_said() -> None:
+    batch = Rows(torch.zeros(2, 3), torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.full((2,), math.nan))
+    found = plain(head_losses(constant(1.0, 3.0, 3.0), batch, drop=0.0, noise=0.0, clean=4.0))
+    yes, no = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
+    assert found["presence"] == pytest.approx(((yes + no) / 2 + 4 * no) / 5, rel=1e-5)
 
 
 def test_nothing_there_and_nothing_judged_costs_nothing() -> None:
     batch = Rows(torch.zeros(2, 3), torch.zeros(2, 2), torch.full((2,), math.nan))
-    found = plain(head_losses(constant(0.0, 3.0, 3.0), batch, drop=0.0, noise=0.0))
+    found = plain(head_losses(constant(0.0, 3.0, 3.0), batch, drop=0.0, noise=0.0, clean=1.0))
     assert (found["severity"], found["fidelity"]) == (0, 0)
     assert found["presence"] == pytest.approx(math.log(2))
 
@@ -247,11 +254,11 @@ def test_noise_is_measured_in_deviations() -> None:
     torch.manual_seed(0)
     heads, batch = StatisticHeads(3, 4, 2), made_rows(12)
     heads.spread.fill_(1e-12)
-    still = head_losses(heads, batch, drop=0.0, noise=0.0)["presence"]
-    assert torch.equal(head_losses(heads, batch, drop=0.0, noise=5.0)["presence"], still)
+    still = head_losses(heads, batch, drop=0.0, noise=0.0, clean=1.0)["presence"]
+    assert torch.equal(head_losses(heads, batch, drop=0.0, noise=5.0, clean=1.0)["presence"], still)
     standardise(heads, batch)
-    still = head_losses(heads, batch, drop=0.0, noise=0.0)["presence"]
-    assert not torch.equal(head_losses(heads, batch, drop=0.0, noise=5.0)["presence"], still)
+    still = head_losses(heads, batch, drop=0.0, noise=0.0, clean=1.0)["presence"]
+    assert not torch.equal(head_losses(heads, batch, drop=0.0, noise=5.0, clean=1.0)["presence"], still)
 
 
 def test_a_fit_lowers_all_losses_and_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -267,7 +274,7 @@ def test_a_fit_lowers_all_losses_and_goes_on_where_it_was(tmp_path: Path) -> Non
         fit(
             plan, heads, optimizer,
             lambda start: batches(rows, 32, (1, 0), range(start, steps)),
-            lambda batch: weighted(head_losses(heads, batch, 0.0, 0.0), weights),
+            lambda batch: weighted(head_losses(heads, batch, 0.0, 0.0, 2.0), weights),
         )  # fmt: skip
         return heads
 
