@@ -156,6 +156,18 @@ def read_schema(file: Path | str) -> AnswerSchema:
     return AnswerSchema.of(body, str(file))
 
 
+def require() -> None:
+    """Check that the packages are there, before a model is loaded.
+
+    Raises:
+        MissingExtraError: The packages of the extra ``json`` are not installed.
+    """
+    from mllmqa.models.constrained import library
+
+    _validator({})
+    library()
+
+
 # ------------------------------------------------------------------ keywords
 
 
