@@ -14,8 +14,9 @@ from mllmqa.cli.options import Anchors, Model, Reference
 from mllmqa.errors import UsageError
 
 if TYPE_CHECKING:
-    from mllmqa.asking import Answer
+    from mllmqa.asking import Answer, Options
     from mllmqa.chatting.loop import Screen
+    from mllmqa.scoring import Scorer
 
 REFUSED = 1
 
@@ -50,7 +51,6 @@ def ask(
     """
     from mllmqa.asking import find_schema
     from mllmqa.asking.answer import Options, keys_of, refusal
-    from mllmqa.asking.answer import ask as answered
     from mllmqa.asking.scope import Refusal, understand
     from mllmqa.chatting.loop import Screen
 
@@ -64,19 +64,29 @@ def ask(
         screen = Screen(sys.stdout, sys.stderr, live=False)
         raise typer.Exit(_show(refusal(question, early), screen, as_json=as_json, objects=held is not None))
     scorer = loading.load(model, api, anchors)
-    sources = [opened(name) for name in files or []]
-    pristine = None if reference is None else opened(reference)
     screen = Screen(sys.stdout, sys.stderr, live=sys.stdout.isatty() and not as_json and held is None)
     options = Options(max_new_tokens=max_tokens, on_text=screen.piece, schema=held)
-    try:
-        found = answered(scorer, question, sources, reference=pristine, options=options)
-    except BaseException:
-        screen.broken_off()
-        raise
+    found = _answered(scorer, question, (files or [], reference), options, screen)
     code = _show(found, screen, as_json=as_json, objects=held is not None)
     for line in spent(scorer.backend):
         print(line, file=sys.stderr)
     raise typer.Exit(code)
+
+
+def _answered(
+    scorer: Scorer, question: str, named: tuple[list[str], str | None], options: Options, screen: Screen
+) -> Answer:
+    """Ask about files and the reference, as they are named."""
+    from mllmqa.asking import ask as asked
+
+    files, reference = named
+    sources = [opened(name) for name in files]
+    pristine = None if reference is None else opened(reference)
+    try:
+        return asked(scorer, question, sources, reference=pristine, options=options)
+    except BaseException:
+        screen.broken_off()
+        raise
 
 
 def opened(name: str) -> str | bytes:

@@ -7,6 +7,7 @@ Between values stand ", " and ": " and no other white space: a model could write
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,8 +70,11 @@ class Vocabulary:
         core = getattr(tokenizer, "backend_tokenizer", None)
         if core is None:
             raise _unfit(f"{type(tokenizer).__name__} is no fast tokenizer", model)
+        plain = copy(core)  # how batches are padded or cut is no matter of the vocabulary
+        plain.no_padding()
+        plain.no_truncation()
         try:
-            self.core = llguidance.LLTokenizer(core.to_str(), eos_token=sorted(ends))
+            self.core = llguidance.LLTokenizer(plain.to_str(), eos_token=sorted(ends))
         except ValueError as error:
             raise _unfit(str(error), model) from error
 

@@ -166,7 +166,7 @@ def _walked(name: str, schema: AnswerSchema, seed: int, limit: int = 600) -> str
     return str(tokenizer.decode([1, *said[0, 3:].tolist()], skip_special_tokens=True))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @pytest.mark.parametrize("name", ["byte-level", "sentencepiece"])
 @given(body=SCHEMAS, seed=st.integers(0, 99))
 def test_chance_follows_every_schema(name: str, body: dict[str, Any], seed: int) -> None:

@@ -42,8 +42,9 @@ def test_the_endpoint_is_told_to_hold_the_answer_to_it(server: Loopback, connect
 
 
 def test_without_a_schema_nothing_is_sent(server: Loopback, connect: Connect) -> None:
+    backend = connect().backend
     server.script.append(Reply(body=chat("Good.")))
-    spoken = connect().backend.talk(ASKED)
+    spoken = backend.talk(ASKED)
     assert "response_format" not in server.received[-1].body
     assert spoken.held_by is None
     assert response_format(None) == {}
@@ -101,8 +102,9 @@ def test_an_endpoint_that_rejects_it_says_so(server: Loopback, connect: Connect)
 
 
 def test_an_endpoint_that_ignores_it_is_found_out(server: Loopback, connect: Connect) -> None:
+    backend = connect().backend
     server.script.append(Reply(body=chat("It is good.")))
-    spoken = connect().backend.talk(ASKED, schema=SCHEMA)
+    spoken = backend.talk(ASKED, schema=SCHEMA)
     assert spoken.held_by == "response_format"
     found = SCHEMA.parsed(spoken.text)
     assert isinstance(found, Broken)
@@ -110,8 +112,9 @@ def test_an_endpoint_that_ignores_it_is_found_out(server: Loopback, connect: Con
 
 
 def test_half_an_answer(server: Loopback, connect: Connect) -> None:
+    backend = connect().backend
     server.script.append(Reply(body=chat('{"level": "go', "length")))
-    spoken = connect().backend.talk(ASKED, schema=SCHEMA)
+    spoken = backend.talk(ASKED, schema=SCHEMA)
     assert spoken.finished == "length"
     found = SCHEMA.parsed(spoken.text, truncated=True)
     assert isinstance(found, Broken)
