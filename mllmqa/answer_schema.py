@@ -20,7 +20,8 @@ from typing import Any, Literal, NoReturn
 from mllmqa.errors import MissingExtraError, UsageError
 
 EXTRA = "json"
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DEEPEST = 64
+"""Levels of objects and lists that an answer may have: records are read with about 250."""
 
 ENFORCED = frozenset(
     {"type", "enum", "const", "anyOf", "allOf", "$ref"}
@@ -128,7 +129,12 @@ class AnswerSchema:
             return Broken("unparsed", f"the answer is no JSON: {text[:60]!r}")
         if not isinstance(value, dict):
             return Broken("unparsed", f"the answer is JSON, but no object: {text[:60]!r}")
-        first = next(iter(_validator(self.body).iter_errors(value)), None)
+        if _depth(value) > DEEPEST:
+            return Broken("unparsed", f"the answer is nested more than {DEEPEST} levels deep")
+        try:
+            first = next(iter(_validator(self.body).iter_errors(value)), None)
+        except RecursionError:
+            return Broken("unparsed", "the answer cannot be held against its schema: a $ref leads back to itself")
         if first is None:
             return value
         where = "".join(f"/{part}" for part in first.absolute_path) or "the answer"
@@ -250,8 +256,19 @@ def _regex_problem(pattern: str) -> str | None:
 
 
 def _loads(text: str | bytes) -> Any:
-    """Parse JSON as its standard has it: no NaN, no number beyond float64, no key twice."""
-    return json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
+    """Parse JSON that can be written again: no NaN, none beyond float64, no key twice, no half of a character."""
+    value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _depth(value: object) -> int:
+    """Return how many objects and lists lie in one another."""
+    level, depth = [value], 0
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mllmqa.answer_schema import ENFORCED, AnswerSchema, Broken, read_schema, require
+from mllmqa.answer_schema import DEEPEST, ENFORCED, AnswerSchema, Broken, read_schema, require
 from mllmqa.errors import UsageError
 
 LEVEL: dict[str, Any] = {
@@ -173,6 +173,7 @@ def test_files_that_are_none(raw: bytes, said: str, tmp_path: Path) -> None:
         ('{"level": "good", "n": 0.5}', "does not follow its schema: /n: 0.5 is less than the minimum"),
         ('{"n": 2}', "does not follow its schema: the answer: 'level' is a required property"),
         ('{"level": "good", "more": 1}', "Additional properties"),
+        ('{"level": "\\ud800"}', "is no JSON"),
     ],
 )
 def test_what_is_no_answer_is_never_guessed_at(text: str, said: str) -> None:
@@ -181,6 +182,17 @@ def test_what_is_no_answer_is_never_guessed_at(text: str, said: str) -> None:
     assert found.kind == "unparsed"
     assert said in found.problem
     assert "\n" not in found.problem
+
+
+def test_answers_are_only_so_deep() -> None:
+    body = {**_with(type="array", items={"$ref": "#/properties/a"}), "required": []}
+    schema = AnswerSchema.of(body)
+    for levels, ok in ((DEEPEST - 1, True), (DEEPEST, False)):
+        found = schema.parsed('{"a": ' + "[" * levels + "]" * levels + "}")
+        assert isinstance(found, dict) is ok
+    loop = AnswerSchema.of(_with(**{"$ref": "#/properties/a"})).parsed('{"a": 1}')
+    assert isinstance(loop, Broken)
+    assert "a $ref leads back to itself" in loop.problem
 
 
 def test_half_an_answer_is_truncated() -> None:
