@@ -169,7 +169,7 @@ def _draft(job: _Job, said: Said) -> _Draft:
     data = job.form.schema.parsed(said.text, truncated=said.spoken.finished == "length")
     if isinstance(data, Broken):
         return _Draft(said, data)
-    claims = job.form.claims(data)
+    claims = list(dict.fromkeys(job.form.claims(data)))  # a weak model says one thing many times
     return _Draft(said, data, claims, contradictions(claims, job.gathered.evidence))
 
 

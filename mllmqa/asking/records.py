@@ -234,15 +234,18 @@ REASONS = {
 """Reason of a composed answer → in words."""
 
 
+Source = Literal["model", "evidence", "refusal", "none"]
+"""Where an answer comes from. ``evidence``: composed from the readings alone, because the model's own text does not
+hold. ``none``: by a schema of the user's own the model gave no answer that holds."""
+
+
 class Answer(Record):
     """An answer to a question about the quality of files."""
 
     schema_version: int = 1
     question: str
     text: str
-    source: Literal["model", "evidence", "refusal", "none"]
-    """``evidence``: composed from the readings alone, because the model's own text does not hold. ``none``: an
-    answer by a schema of the user's own was asked for, and the model gave none that holds."""
+    source: Source
     reason: str | None = None
     """Why it is a refusal, or composed, or none: a short stable name."""
     data: dict[str, JsonValue] | None = None

@@ -88,6 +88,13 @@ def test_the_hash_in_the_record_is_that_of_the_schema(scorer: Scorer, eye: Eye, 
     assert [claim.kind for claim in found.claims] == ["better", "distortion", "severity"]
 
 
+def test_what_is_said_many_times_is_one_claim(scorer: Scorer, eye: Eye, two: list[Path]) -> None:
+    said = json.dumps({"better": "B", "why": "A has noise. " * 9})
+    eye.says += [said, said]
+    found = ask(scorer, WHY, two, options=BY_OWN)
+    assert [(one.claim.words, one.threshold) for one in found.contradictions] == [("noise", "ABSENT_BELOW")]
+
+
 def test_text_is_asked_for_as_before(scorer: Scorer, eye: Eye, two: list[Path]) -> None:
     eye.says.append("B is better.")
     found = ask(scorer, WHY, two)
