@@ -157,23 +157,7 @@ def answer(
         return _composed(scorer, question, asked, gathered, None, "too-long")
     except ApiRefusedError:
         return _composed(scorer, question, asked, gathered, None, "declined")
-    reason = _flaw(draft, asked, follows)
-    if reason is not None and reason != "cancelled":
-        made = _composed(scorer, question, asked, gathered, draft, reason)
-        return made.model_copy(update={"regenerated": regenerated})
-    return Answer(
-        question=question,
-        text=draft.said.text,
-        source="model",
-        reason=reason,
-        evidence=gathered.evidence,
-        claims=tuple(draft.claims),
-        contradictions=tuple(draft.faults),
-        regenerated=regenerated,
-        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
-        notes=_notes(draft),
-        made=speaking.made(scorer, asked, options.max_new_tokens),
-    )
+    return _accepted(scorer, question, asked, gathered, draft, options, regenerated)
 
 
 def refusal(question: str, why: Refusal) -> Answer:
@@ -233,6 +217,35 @@ def _flaw(draft: _Draft, asked: Asked, follows: bool) -> str | None:
 
 
 # ------------------------------------------------------------------ records
+
+
+def _accepted(
+    scorer: Scorer,
+    question: str,
+    asked: Asked,
+    gathered: Gathered,
+    draft: _Draft,
+    options: Options,
+    regenerated: bool,
+) -> Answer:
+    """Return the model's own text, where it is an answer; else what is composed of the readings."""
+    reason = _flaw(draft, asked, scorer.preset.follows)
+    if reason is not None and reason != "cancelled":
+        made = _composed(scorer, question, asked, gathered, draft, reason)
+        return made.model_copy(update={"regenerated": regenerated})
+    return Answer(
+        question=question,
+        text=draft.said.text,
+        source="model",
+        reason=reason,
+        evidence=gathered.evidence,
+        claims=tuple(draft.claims),
+        contradictions=tuple(draft.faults),
+        regenerated=regenerated,
+        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
+        notes=_notes(draft),
+        made=speaking.made(scorer, asked, options.max_new_tokens),
+    )
 
 
 def _composed(

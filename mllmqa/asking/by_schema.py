@@ -130,21 +130,7 @@ def answer(
         return _otherwise(job, "declined", error_line(error))
     except MediaLimitError as error:
         return _otherwise(job, "too-long", error_line(error))
-    if draft.flaw is not None or isinstance(draft.data, Broken):
-        return _without(job, draft, again)
-    return Answer(
-        question=question,
-        text=json.dumps(draft.data, ensure_ascii=False),
-        source="model",
-        data=draft.data,
-        held=_held(form.schema, draft),
-        evidence=gathered.evidence,
-        claims=tuple(draft.claims),
-        regenerated=again,
-        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
-        notes=draft.said.notes,
-        made=speaking.made(scorer, asked, how.max_new_tokens, "json"),
-    )
+    return _accepted(job, draft, again)
 
 
 def _form(schema: AnswerSchema | str, scorer: Scorer, asked: Asked, gathered: Gathered) -> Form:
@@ -171,6 +157,25 @@ def _draft(job: _Job, said: Said) -> _Draft:
         return _Draft(said, data)
     claims = list(dict.fromkeys(job.form.claims(data)))  # a weak model says one thing many times
     return _Draft(said, data, claims, contradictions(claims, job.gathered.evidence))
+
+
+def _accepted(job: _Job, draft: _Draft, again: bool) -> Answer:
+    """Return the model's own answer, where it is one."""
+    if draft.flaw is not None or isinstance(draft.data, Broken):
+        return _without(job, draft, again)
+    return Answer(
+        question=job.question,
+        text=json.dumps(draft.data, ensure_ascii=False),
+        source="model",
+        data=draft.data,
+        held=_held(job.form.schema, draft),
+        evidence=job.gathered.evidence,
+        claims=tuple(draft.claims),
+        regenerated=again,
+        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
+        notes=draft.said.notes,
+        made=speaking.made(job.scorer, job.asked, job.how.max_new_tokens, "json"),
+    )
 
 
 # ------------------------------------------------------------------ where the model gave no answer that holds
