@@ -15,16 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from mllmqa._version import __version__
-from mllmqa.asking import compose, confidence, speaking, texts
+from mllmqa.asking import by_schema, compose, confidence, speaking
 from mllmqa.asking.claims import claims_of, contradictions
 from mllmqa.asking.evidence import KEYS, Depth, Gathered, Preference, gather
-from mllmqa.asking.records import Answer, Claim, Contradiction, Made
+from mllmqa.asking.records import Answer, Claim, Contradiction
 from mllmqa.asking.scope import Asked, Kind, Refusal, kinds_differ, refused, understand
 from mllmqa.errors import ApiRefusedError, MediaError, MediaLimitError
 from mllmqa.models.base import Turn
 
 if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
     from mllmqa.asking.speaking import Cancelled, OnText, Said
     from mllmqa.prepare import Source
     from mllmqa.scoring import Scorer
@@ -44,6 +44,8 @@ class Options:
         prefer: How two files are compared; None: by their score distributions.
         on_text: Given each piece of the model's first text, before it is checked.
         cancelled: Asked between tokens; then what was said so far is checked and returned.
+        schema: The JSON Schema that the answer is held to, or the name of a shipped one (:mod:`.by_schema`); None:
+            it is a text.
     """
 
     max_new_tokens: int = MAX_NEW_TOKENS
@@ -51,6 +53,7 @@ class Options:
     prefer: Preference | None = None
     on_text: OnText | None = None
     cancelled: Cancelled | None = None
+    schema: AnswerSchema | str | None = None
 
 
 _WANTED: Mapping[Kind, frozenset[str]] = {
@@ -138,35 +141,23 @@ def answer(
     if asked.kind == "compare" and (differ := kinds_differ(media)):
         return refusal(question, differ)
     follows = scorer.preset.follows
+    before = [_text_of(turn) for turn in history if follows]
+    if options.schema is not None:
+        how = speaking.How(options.max_new_tokens, options.on_text, options.cancelled)
+        return by_schema.answer(scorer, question, asked, gathered, before, options.schema, how)
     text = speaking.plain_question(asked, next(iter(media.values())), len(gathered.files))
     if follows:
         text = speaking.told(question, gathered.evidence)
     if text is None or asked.kind == "place":
         return _composed(scorer, question, asked, gathered, None, "by-readings")
-    lines = [*(_text_of(turn) for turn in history if follows), text]
+    lines = [*before, text]
     try:
         draft, regenerated = _drafted(scorer, asked, gathered, lines, options)
     except MediaLimitError:
         return _composed(scorer, question, asked, gathered, None, "too-long")
     except ApiRefusedError:
         return _composed(scorer, question, asked, gathered, None, "declined")
-    reason = _flaw(draft, asked, follows)
-    if reason is not None and reason != "cancelled":
-        made = _composed(scorer, question, asked, gathered, draft, reason)
-        return made.model_copy(update={"regenerated": regenerated})
-    return Answer(
-        question=question,
-        text=draft.said.text,
-        source="model",
-        reason=reason,
-        evidence=gathered.evidence,
-        claims=tuple(draft.claims),
-        contradictions=tuple(draft.faults),
-        regenerated=regenerated,
-        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
-        notes=_notes(draft),
-        made=_made(scorer, asked, options.max_new_tokens),
-    )
+    return _accepted(scorer, question, asked, gathered, draft, options, regenerated)
 
 
 def refusal(question: str, why: Refusal) -> Answer:
@@ -197,8 +188,7 @@ def _drafted(
     scorer: Scorer, asked: Asked, gathered: Gathered, lines: list[str], options: Options
 ) -> tuple[_Draft, bool]:
     """Return the model's text, asked a second time where its first does not hold, and whether that was needed."""
-    files = [*([gathered.reference] if gathered.reference else []), *gathered.files]
-    shown = [speaking.shown_of(one) for one in files]
+    shown = speaking.all_shown(gathered)
     how = speaking.How(options.max_new_tokens, options.on_text, options.cancelled)
     first = _draft(speaking.speak(scorer.backend, shown, lines, how), gathered)
     if not first.faults or not scorer.preset.follows or first.said.spoken.finished == "cancelled":
@@ -229,6 +219,35 @@ def _flaw(draft: _Draft, asked: Asked, follows: bool) -> str | None:
 # ------------------------------------------------------------------ records
 
 
+def _accepted(
+    scorer: Scorer,
+    question: str,
+    asked: Asked,
+    gathered: Gathered,
+    draft: _Draft,
+    options: Options,
+    regenerated: bool,
+) -> Answer:
+    """Return the model's own text, where it is an answer; else what is composed of the readings."""
+    reason = _flaw(draft, asked, scorer.preset.follows)
+    if reason is not None and reason != "cancelled":
+        made = _composed(scorer, question, asked, gathered, draft, reason)
+        return made.model_copy(update={"regenerated": regenerated})
+    return Answer(
+        question=question,
+        text=draft.said.text,
+        source="model",
+        reason=reason,
+        evidence=gathered.evidence,
+        claims=tuple(draft.claims),
+        contradictions=tuple(draft.faults),
+        regenerated=regenerated,
+        confidence=confidence.of_tokens(draft.said.pieces, draft.said.spoken.logprobs),
+        notes=_notes(draft),
+        made=speaking.made(scorer, asked, options.max_new_tokens),
+    )
+
+
 def _composed(
     scorer: Scorer, question: str, asked: Asked, gathered: Gathered, draft: _Draft | None, reason: str
 ) -> Answer:
@@ -245,27 +264,13 @@ def _composed(
         model_text=draft.said.text if draft else None,
         confidence=confidence.of_evidence(gathered.evidence, asked.keys, verdict=asked.kind == "compare"),
         notes=_notes(draft) if draft else (),
-        made=_made(scorer, asked, 0),
+        made=speaking.made(scorer, asked, 0),
     )
 
 
 def _notes(draft: _Draft) -> tuple[str, ...]:
     cut = ("cut off by the limit of tokens",) if draft.said.spoken.finished == "length" else ()
     return (*draft.said.notes, *cut)
-
-
-def _made(scorer: Scorer, asked: Asked, max_new_tokens: int) -> Made:
-    info = scorer.backend.info
-    return Made(
-        mllmqa_version=__version__,
-        model=info.model,
-        weights_sha256=info.weights_sha256,
-        preset=scorer.preset.name,
-        kind=asked.kind,
-        keys=asked.keys,
-        prompts=(texts.ref("model") if scorer.preset.follows else "build", texts.ref("compose")),
-        max_new_tokens=max_new_tokens,
-    )
 
 
 def _text_of(turn: Turn) -> str:

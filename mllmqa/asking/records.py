@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from mllmqa import prompts
 from mllmqa.asking import thresholds
@@ -208,6 +208,22 @@ class Made(Record):
     """0: the model was not asked for a text."""
 
 
+class Held(Record):
+    """How an answer was held to a JSON Schema (:mod:`mllmqa.answer_schema`)."""
+
+    name: str
+    """Of the shipped schema, or the file as it was named."""
+    sha256: str
+    """Of the schema as compact JSON, properties in their order."""
+    by: str | None = None
+    """``llguidance`` and its version: tokens that leave the schema could not be chosen. ``response_format``: the
+    endpoint was told to hold the answer to it. None: the model said nothing."""
+    valid: bool | None = None
+    """Whether what the model last said follows the schema; None: it said nothing."""
+    problem: str | None = None
+    """Why there is no valid answer of the model: what it said instead, or what the endpoint says."""
+
+
 REASONS = {
     "by-readings": "what was asked is read, not written",
     "contradicted": "the model's own text contradicts them",
@@ -215,8 +231,17 @@ REASONS = {
     "empty": "the model said nothing",
     "declined": "the endpoint declined to answer",
     "too-long": "files and question are too long for the model",
+    "truncated": "the model's own JSON was cut off by the limit of tokens",
+    "unparsed": "what the model said does not follow the schema",
+    "api-rejected": "the endpoint rejects the request",
+    "cancelled": "the answer was cancelled",
 }
 """Reason of a composed answer → in words."""
+
+
+Source = Literal["model", "evidence", "refusal", "none"]
+"""Where an answer comes from. ``evidence``: composed from the readings alone, because the model's own text does not
+hold. ``none``: by a schema of the user's own the model gave no answer that holds."""
 
 
 class Answer(Record):
@@ -225,10 +250,13 @@ class Answer(Record):
     schema_version: int = 1
     question: str
     text: str
-    source: Literal["model", "evidence", "refusal"]
-    """``evidence``: composed from the readings alone, because the model's own text does not hold."""
+    source: Source
     reason: str | None = None
-    """Why it is a refusal, or composed: a short stable name."""
+    """Why it is a refusal, or composed, or none: a short stable name."""
+    data: dict[str, JsonValue] | None = None
+    """The answer as an object that follows the schema; None where none was asked for, or there is none."""
+    held: Held | None = None
+    """Where an answer by a schema was asked for."""
     evidence: Evidence | None = None
     claims: tuple[Claim, ...] = ()
     """Of ``text``."""

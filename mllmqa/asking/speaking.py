@@ -11,18 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mllmqa._version import __version__
 from mllmqa.asking import compose
-from mllmqa.asking.evidence import REFERENCE, File
-from mllmqa.asking.records import Contradiction, Evidence
+from mllmqa.asking.evidence import REFERENCE, File, Gathered
+from mllmqa.asking.records import Contradiction, Evidence, Made
 from mllmqa.asking.scope import Asked
-from mllmqa.asking.texts import say
+from mllmqa.asking.texts import ref, say
 from mllmqa.data.streams import stream
 from mllmqa.data.tasks.wording import vocabulary, wording
 from mllmqa.errors import MediaLimitError
 from mllmqa.models.base import Turn
 
 if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
     from mllmqa.models.base import Backend, EncodedImage, ImageHWC, Spoken
+    from mllmqa.scoring import Scorer
 
 OnText = Callable[[str], None]
 Cancelled = Callable[[], bool]
@@ -85,9 +88,9 @@ def plain_question(asked: Asked, medium: str, n_files: int) -> str | None:
     return wording(name).pick(pool, stream(0, "ask", asked.kind), medium=medium, aspect="quality", label=label)
 
 
-def told(question: str, evidence: Evidence) -> str:
-    """Return what a model that follows instructions is told: the task, the readings, the question."""
-    lines = [say("model", "task"), say("model", "readings")]
+def told(question: str, evidence: Evidence, schema: AnswerSchema | None = None) -> str:
+    """Return what a model that follows instructions is told: the task, the readings, the question, the schema."""
+    lines = [say("model" if schema is None else "json", "task"), say("model", "readings")]
     for file in evidence.files:
         lines.append(
             say(
@@ -101,6 +104,7 @@ def told(question: str, evidence: Evidence) -> str:
             lines.append(say("model", "lowest", key=file.key, places=places))
     lines += [compose.verdict(pair, "model") for pair in evidence.pairs]
     lines.append(say("model", "question", question=" ".join(question.split())))
+    lines += [] if schema is None else [say("json", "schema", schema=schema.text)]
     return "\n".join(lines)
 
 
@@ -108,6 +112,34 @@ def again(faults: Sequence[Contradiction]) -> str:
     """Return the request to answer again, with what does not hold."""
     named = [say("model", "fault", words=repr(one.claim.words), reading=one.reading) for one in faults]
     return say("model", "again", faults="; ".join(named))
+
+
+def all_shown(gathered: Gathered) -> list[Shown]:
+    """Return the pictures of all files, the reference in front."""
+    files = [*([gathered.reference] if gathered.reference else []), *gathered.files]
+    return [shown_of(one) for one in files]
+
+
+def made(scorer: Scorer, asked: Asked, max_new_tokens: int, told: str = "model") -> Made:
+    """Return how an answer came about.
+
+    Args:
+        scorer: Model with its preset.
+        asked: What the question is about.
+        max_new_tokens: Of the model's text; 0: it was not asked.
+        told: File of the texts for a model that follows instructions.
+    """
+    info = scorer.backend.info
+    return Made(
+        mllmqa_version=__version__,
+        model=info.model,
+        weights_sha256=info.weights_sha256,
+        preset=scorer.preset.name,
+        kind=asked.kind,
+        keys=asked.keys,
+        prompts=(ref(told) if scorer.preset.follows else "build", ref("compose")),
+        max_new_tokens=max_new_tokens,
+    )
 
 
 def shown_of(file: File) -> Shown:
@@ -152,11 +184,13 @@ class How:
         max_new_tokens: Of its text.
         on_text: Given each piece of it.
         cancelled: Asked between tokens.
+        schema: What it is held to.
     """
 
     max_new_tokens: int
     on_text: OnText | None = None
     cancelled: Cancelled | None = None
+    schema: AnswerSchema | None = None
 
 
 def speak(backend: Backend, shown: Sequence[Shown], texts: Sequence[str], how: How) -> Said:
@@ -184,7 +218,13 @@ def speak(backend: Backend, shown: Sequence[Shown], texts: Sequence[str], how: H
         turns = [user_turn(shown, texts[0])]
         turns += [Turn("assistant" if k % 2 else "user", (text,)) for k, text in enumerate(texts[1:], 1)]
         try:
-            spoken = backend.talk(turns, max_new_tokens=how.max_new_tokens, on_text=take, cancelled=how.cancelled)
+            spoken = backend.talk(
+                turns,
+                max_new_tokens=how.max_new_tokens,
+                on_text=take,
+                cancelled=how.cancelled,
+                schema=how.schema,
+            )
         except MediaLimitError:
             if len(texts) > 1:
                 texts = texts[2:]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from mllmqa import media
 from mllmqa._version import __version__
 from mllmqa.asking.evidence import KEYS
+from mllmqa.asking.records import Source
 from mllmqa.chatting.transcript import Added, Answered, ComparedTwo, Frames, Model, Scored, Transcript
 from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.media.source import printable
@@ -89,7 +90,7 @@ class Reply:
     """
 
     text: str
-    source: Literal["model", "evidence", "refusal"] = "model"
+    source: Source = "model"
     finished: Literal["stop", "length", "cancelled"] = "stop"
     confidence: float | None = None
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from mllmqa.asking.records import Source
 from mllmqa.errors import DataError, UsageError
 from mllmqa.schema import Record, Score, Unscored
 from mllmqa.whole_file import write_whole
@@ -65,7 +66,7 @@ class Answered(_Event):
     files: tuple[str, ...]
     """Keys of the files that were there."""
     text: str
-    source: Literal["model", "evidence", "refusal"]
+    source: Source
     """``evidence``: composed from readings; ``refusal``: a question that is not answered."""
     finished: Literal["stop", "length", "cancelled"]
     confidence: float | None = Field(default=None, ge=0, le=1)

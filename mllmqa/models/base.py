@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from mllmqa.errors import MllmqaError
 from mllmqa.prompts import Prompt
 from mllmqa.schema import Readout
+
+if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
 
 ImageHWC = NDArray[np.uint8]
 """One picture as the model shall see it: uint8 RGB, shape (H, W, 3)."""
@@ -121,14 +124,18 @@ class Spoken:
     Attributes:
         text: The answer behind its forced start, white space included: ``start + text`` is the whole answer.
         logprobs: Natural logarithm of the probability of each token, the end mark not among them; None where an
-            endpoint does not give them.
+            endpoint does not give them. Of a model on this machine that is held to a schema: among the tokens that
+            the schema allows.
         finished: ``stop``: the model ended its answer; ``length``: cut off by the limit of tokens;
             ``cancelled``: by the caller.
+        held_by: What held it to a schema, e.g. ``llguidance 1.9.1``; ``response_format``: the endpoint was told to;
+            None: nothing.
     """
 
     text: str
     logprobs: tuple[float, ...] | None
     finished: Literal["stop", "length", "cancelled"]
+    held_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,7 @@ class Backend(Protocol):
         start: str = "",
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        schema: AnswerSchema | None = None,
     ) -> Spoken:
         """Answer the last turn greedily.
 
@@ -279,9 +287,12 @@ class Backend(Protocol):
             start: How the answer begins; said by us, not by the model.
             on_text: Given each new piece of text once it is whole; the pieces join to :attr:`Spoken.text`.
             cancelled: Asked between tokens; once it is true, what was said so far is returned.
+            schema: What the answer is held to while it is decoded; then it has no start. An answer that is cut off
+                is not whole, and an endpoint may ignore it: see :meth:`~mllmqa.answer_schema.AnswerSchema.parsed`.
 
         Raises:
-            UsageError: The turns are not such.
+            UsageError: The turns are not such, or a schema and a start are given.
+            MissingExtraError: A package is needed to hold the answer to the schema.
             MediaLimitError: Pictures and texts are longer than the model has positions for.
             ModelError: There is no answer.
         """

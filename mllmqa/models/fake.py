@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from mllmqa.errors import ApiRefusedError, MllmqaError, UsageError
 from mllmqa.models.api.backend import ChatAnswer
 from mllmqa.models.base import ImageHWC, LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.prompts import Prompt
+
+if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
 
 NAME = "fake"
 SPREAD = 4.0
@@ -143,8 +147,15 @@ class FakeBackend:
         start: str = "",
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        schema: AnswerSchema | None = None,
     ) -> Spoken:
-        """Answer the last turn, in one piece; see :meth:`mllmqa.models.base.Backend.talk`."""
+        """Answer the last turn, in one piece; see :meth:`mllmqa.models.base.Backend.talk`.
+
+        Raises:
+            UsageError: A schema is given: its words are fixed.
+        """
+        if schema is not None:
+            raise UsageError("a synthetic observer says fixed words, never JSON", where=self.info.model)
         if cancelled is not None and cancelled():
             return Spoken("", (), "cancelled")
         pictures = tuple(picture for turn in turns for picture in turn.pictures)

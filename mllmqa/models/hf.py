@@ -40,6 +40,9 @@ from mllmqa.prompts import Prompt
 if TYPE_CHECKING:
     import torch
 
+    from mllmqa.answer_schema import AnswerSchema
+    from mllmqa.models.constrained import Vocabulary
+
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +63,7 @@ class HFBackend:
         self.info = info
         self.native_video = takes_clips(model, processor)
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        self._vocabulary: Vocabulary | None = None
 
     # ------------------------------------------------------------------ prompt text
 
@@ -297,11 +301,10 @@ class HFBackend:
         start: str = "",
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        schema: AnswerSchema | None = None,
     ) -> Spoken:
         """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`."""
-        import torch
-
-        talking.check_turns(turns)
+        talking.check_turns(turns, start, schema)
         if cancelled is not None and cancelled():
             return Spoken("", (), "cancelled")
         text = talking.written(turns, start, self.preset, self.processor, self._templated)
@@ -313,14 +316,35 @@ class HFBackend:
         listener = talking.Listener(self.processor, before, bool(start), on_text, cancelled, ends)
         if most < 1:
             return Spoken("", (), "length")
+        return self._said(inputs, most, listener, schema)
+
+    def _said(
+        self, inputs: dict[str, Any], most: int, listener: talking.Listener, schema: AnswerSchema | None
+    ) -> Spoken:
+        import torch
+
+        from mllmqa.models import constrained
+
+        held = None if schema is None else self._bytes(listener.ends).constraint(schema)
+        held_by = None if held is None else constrained.enforced_by()
         try:
-            logits = talking.generate(self.model, inputs, most, listener)
+            logits = talking.generate(self.model, inputs, most, listener, held)
+        except MllmqaError:
+            raise
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise InferenceError(f"out of GPU memory: {error}", hint="use fewer frames or another view") from error
         except Exception as error:
             raise InferenceError(f"the model failed: {type(error).__name__}: {error}") from error
-        return talking.spoken(listener, logits)
+        return talking.spoken(listener, logits, held_by)
+
+    def _bytes(self, ends: frozenset[int]) -> Vocabulary:
+        """Return the vocabulary as bytes, for answers by a schema."""
+        from mllmqa.models.constrained import Vocabulary
+
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary(self.processor.tokenizer, ends, self.info.model)
+        return self._vocabulary
 
 
 _TALK = Prompt("chat", "", "", "")

@@ -17,16 +17,22 @@ from mllmqa.models.presets import Preset, lay_out
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mllmqa.answer_schema import AnswerSchema
+    from mllmqa.models.constrained import Constraint
+
 HALF = "\ufffd"
 """What a tokenizer gives for the first bytes of a character."""
 
 
-def check_turns(turns: Sequence[Turn]) -> None:
+def check_turns(turns: Sequence[Turn], start: str = "", schema: AnswerSchema | None = None) -> None:
     """Refuse turns that are no talk.
 
     Raises:
-        UsageError: They do not alternate, do not end with the user, or an answer holds a picture.
+        UsageError: They do not alternate, do not end with the user, or an answer holds a picture; or the answer
+            shall both begin somehow and follow a schema.
     """
+    if start and schema is not None:
+        raise UsageError("an answer with a start and a schema", expected="one of them")
     roles = [turn.role for turn in turns]
     if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
         raise UsageError(f"turns of {', '.join(roles) or 'nobody'}", expected="user, assistant, …, user")
@@ -171,7 +177,9 @@ class Listener:
             self.failure = error
 
 
-def generate(model: Any, inputs: dict[str, Any], most: int, listener: Listener) -> Sequence[Tensor]:
+def generate(
+    model: Any, inputs: dict[str, Any], most: int, listener: Listener, constraint: Constraint | None = None
+) -> Sequence[Tensor]:
     """Let the model answer greedily; return its own logits of each token, (1, V).
 
     Args:
@@ -179,9 +187,10 @@ def generate(model: Any, inputs: dict[str, Any], most: int, listener: Listener) 
         inputs: Of one talk, on the model's device.
         most: Tokens of the answer at most.
         listener: Given the tokens; it stops the answer.
+        constraint: Which tokens are allowed; then the logits are those of the allowed ones, the others −inf.
     """
     import torch
-    from transformers import StoppingCriteria, StoppingCriteriaList
+    from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
     class Asked(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
         def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
@@ -194,18 +203,21 @@ def generate(model: Any, inputs: dict[str, Any], most: int, listener: Listener) 
             do_sample=False,
             streamer=listener,
             stopping_criteria=StoppingCriteriaList([Asked()]),
-            output_logits=True,
+            logits_processor=LogitsProcessorList([] if constraint is None else [constraint]),
+            output_logits=constraint is None,
+            output_scores=constraint is not None,
             return_dict_in_generate=True,
         )
-    return tuple(output.logits)
+    return tuple(output.logits if constraint is None else output.scores)
 
 
-def spoken(listener: Listener, logits: Sequence[Tensor]) -> Spoken:
+def spoken(listener: Listener, logits: Sequence[Tensor], held_by: str | None = None) -> Spoken:
     """Return what was said, or raise what the caller's functions raised meanwhile.
 
     Args:
         listener: After the answer.
-        logits: One (1, V) per token, before any processing.
+        logits: One (1, V) per token, as :func:`generate` returns them.
+        held_by: What held it to a schema.
     """
     if listener.failure is not None:
         raise listener.failure
@@ -214,7 +226,7 @@ def spoken(listener: Listener, logits: Sequence[Tensor]) -> Spoken:
         finished = "stop"
     elif listener.was_cancelled:
         finished = "cancelled"
-    return Spoken(listener.said, logprobs_of(listener.spoken, logits), finished)
+    return Spoken(listener.said, logprobs_of(listener.spoken, logits), finished, held_by)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

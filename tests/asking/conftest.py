@@ -33,7 +33,10 @@ class Seen:
 
 @dataclass
 class Eye(Loopback):
-    """Answers closed questions by what it sees, and others with what it is told to say; at ! a filter stops it."""
+    """Answers closed questions by what it sees, and others with what it is told to say.
+
+    At ! a filter stops it, at ~ its limit of tokens.
+    """
 
     seen: dict[bytes, Seen] = field(default_factory=dict)
     says: deque[str] = field(default_factory=deque)
@@ -48,7 +51,8 @@ class Eye(Loopback):
     def _chat(self, request: Received) -> dict[str, Any]:
         if request.body.get("stream"):
             said = self.says.popleft()
-            answer = chat(said.lstrip("!"), "content_filter" if said.startswith("!") else "stop")
+            ends = {"!": "content_filter", "~": "length"}
+            answer = chat(said.lstrip("!~"), ends.get(said[:1], "stop"))
             answer["choices"][0]["logprobs"] = {"content": []}
             return answer
         self.tokens = self._closed(request)

@@ -134,3 +134,85 @@ def test_notes_tell_all() -> None:
     one = Answer(question="q", text="t", source="model", regenerated=True, confidence=0.5, notes=("cut off",))
     assert notes_of(one) == ["confidence 0.50; asked twice", "cut off"]
     assert notes_of(Answer(question="q", text="t", source="refusal")) == []
+
+
+# ------------------------------------------------------------------ JSON by a schema
+
+OWN = {
+    "type": "object",
+    "properties": {"level": {"enum": ["fair", "good"]}},
+    "required": ["level"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A schema of one's own."""
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(OWN), encoding="utf-8")
+    return file
+
+
+def test_an_object_by_ones_own_schema(run: Run, server: Eye, photo: Path, own: Path) -> None:
+    ask = ("ask", "how good is it?", photo, "--model", "api:eye", "--base-url", server.url, "--schema", own)
+    server.says.clear()
+    server.says += ['{"level": "fair"}', '{"level": "fair"}', "It is fair."]
+    ran = run(*ask)
+    assert (ran.code, ran.out) == (0, '{"level": "fair"}\n'), ran.err
+    record = Answer.model_validate_json(run(*ask, "--json").out)  # from the cache
+    assert record.data == {"level": "fair"}
+    assert record.held is not None
+    assert (record.held.name, record.held.by, record.held.valid) == (str(own), "response_format", True)
+    assert len(server.says) == 2
+
+
+def test_no_answer_by_the_schema_leaves_stdout_empty(run: Run, server: Eye, photo: Path, own: Path) -> None:
+    ask = ("ask", "how good is it?", photo, "--model", "api:eye", "--base-url", server.url, "--schema", own)
+    ran = run(*ask)  # it says "Hm."
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("No answer by the schema: the answer is no JSON: 'Hm.'")
+    ran = run(*ask, "--json")
+    assert ran.code == 1
+    assert Answer.model_validate_json(ran.out).reason == "unparsed"
+
+
+def test_the_shipped_schema_is_composed_where_the_model_does_not_follow_it(
+    run: Run, server: Eye, photo: Path
+) -> None:
+    ran = run(
+        "ask", "how good is it?", photo, "--model", "api:eye", "--base-url", server.url, "--schema", "verdict"
+    )
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out) == {
+        "files": {"A": {"level": "fair", "distortions": []}},
+        "reason": "The quality of the image is fair (3.0 of 5).",
+    }
+    first = ran.err.splitlines()[0]
+    assert first.startswith(f"composed of the model's readings ({REASONS['unparsed']}); confidence ")
+    assert "the answer is no JSON: 'Hm.'" in ran.err
+
+
+def test_a_refusal_is_no_object(run: Run, photo: Path) -> None:
+    ran = run("ask", "who is this?", photo, "--schema", "verdict")
+    assert (ran.code, ran.out) == (1, "")
+    assert "I only judge the technical quality" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("verdikt", "no schema 'verdikt'; expected verdict, or a JSON file"),
+        ('{"type": "object", "oneOf": []}', "decoding cannot be held to the keyword 'oneOf' at the top"),
+        ("{", "the schema is no JSON"),
+    ],
+)
+def test_bad_schemas_are_usage(schema: str, said: str, run: Run, photo: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    if schema.startswith("{"):
+        file.write_text(schema, encoding="utf-8")
+        schema = str(file)
+    ran = run("ask", "how good is it?", photo, "--model", "/nowhere", "--schema", schema)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1

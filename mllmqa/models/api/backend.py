@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mllmqa import prompts
 from mllmqa.errors import (
@@ -37,11 +37,14 @@ from mllmqa.models.api.meter import Meter, Usage
 from mllmqa.models.api.options import ApiOptions
 from mllmqa.models.api.pictures import data_url, probe_picture
 from mllmqa.models.api.readout import of_chat, of_decision, text_of
-from mllmqa.models.api.talking import Talks
+from mllmqa.models.api.talking import Talks, Wish
 from mllmqa.models.api.transport import Pacing, Transport, tokens_of
 from mllmqa.models.base import LevelLogits, ModelInfo, Request, Spoken, Turn
 from mllmqa.models.resolve import ModelSource
 from mllmqa.prompts import Prompt
+
+if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
 
 log = logging.getLogger(__name__)
 
@@ -253,13 +256,15 @@ class ApiBackend:
         start: str = "",
         on_text: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        schema: AnswerSchema | None = None,
     ) -> Spoken:
         """Answer the last turn greedily; see :meth:`mllmqa.models.base.Backend.talk`.
 
-        An answer that was paid for before comes as one piece. A cancelled one is not kept.
+        An answer that was paid for before comes as one piece. A cancelled one is not kept. With a schema the
+        endpoint is told to hold the answer to it (``response_format``); whether it did, the answer shows.
         """
         talks = Talks(self.model, self.dialect, self._transport, self._cache, self._meter, self._rejected)
-        return talks.talk(turns, max_new_tokens, start, on_text, cancelled)
+        return talks.talk(turns, Wish(max_new_tokens, start, schema), on_text, cancelled)
 
     def _each(self, requests: Sequence[Request], ask: Callable[[Request], _Result]) -> list[_Result | MllmqaError]:
         """Ask about all requests at once, as many in flight as wanted; a failure costs its own request only.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mllmqa import prompts
 from mllmqa.models.api.pictures import as_png
 from mllmqa.models.base import EncodedImage, Request, Turn
+
+if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
 
 Picture = Callable[[EncodedImage], str]
 """A picture → the URL that stands for it in a body."""
@@ -117,6 +120,14 @@ def talk_body(
         messages[-1]["content"].append({"type": "text", "text": _say(BEGIN, start=start)})
     body = _with_limits(body, replace(dialect, readout="text"), max_tokens)
     return body if dialect.readout == "text" else body | {"logprobs": True}
+
+
+def response_format(schema: AnswerSchema | None) -> dict[str, Any]:
+    """Return what a body says of its answer's schema; nothing without one, so that older keys stay as they are."""
+    if schema is None:
+        return {}
+    wanted = {"name": schema.label, "schema": dict(schema.body), "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
 
 def _turn(turn: Turn, picture: Picture) -> dict[str, Any]:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mllmqa.errors import ApiRejectedError
 from mllmqa.models.api.cache import AnswerCache, key_of
 from mllmqa.models.api.ear import Cut, Ear
 from mllmqa.models.api.events import logprobs_of
-from mllmqa.models.api.messages import CHAT, Dialect, Picture, hashed, talk_body
+from mllmqa.models.api.messages import CHAT, Dialect, Picture, hashed, response_format, talk_body
 from mllmqa.models.api.meter import Meter
 from mllmqa.models.api.pictures import data_url
 from mllmqa.models.api.readout import text_of
 from mllmqa.models.api.transport import Transport
 from mllmqa.models.base import Spoken, Turn
 from mllmqa.models.talking import check_turns
+
+if TYPE_CHECKING:
+    from mllmqa.answer_schema import AnswerSchema
+
+HELD_BY = "response_format"
+"""What a record says of an answer by a schema: the endpoint was told to hold it to that."""
 
 _OPTIONAL = ("stream_options", "logprobs", "stream")
 """Parameters that an endpoint may reject and an answer can do without; the longer name first."""
@@ -62,6 +68,26 @@ class Teller:
         return len(text) if undecided else 0
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What an answer shall be.
+
+    Attributes:
+        limit: Of its tokens.
+        start: How it begins.
+        schema: What the endpoint shall hold it to.
+    """
+
+    limit: int
+    start: str = ""
+    schema: AnswerSchema | None = None
+
+    @property
+    def held_by(self) -> str | None:
+        """For records."""
+        return None if self.schema is None else HELD_BY
+
+
 @dataclass
 class Talks:
     """Talks with one model.
@@ -82,22 +108,21 @@ class Talks:
     def talk(
         self,
         turns: Sequence[Turn],
-        limit: int,
-        start: str,
+        wish: Wish,
         on_text: Callable[[str], None] | None,
         cancelled: Callable[[], bool] | None,
     ) -> Spoken:
         """Answer the last turn; see :meth:`mllmqa.models.base.Backend.talk`."""
-        check_turns(turns)
+        check_turns(turns, wish.start, wish.schema)
         if cancelled is not None and cancelled():
             return Spoken("", None, "cancelled")
         while True:
-            ear, teller = Ear(), Teller(start, not self.dialect.prefill, on_text)
+            ear, teller = Ear(), Teller(wish.start, not self.dialect.prefill, on_text)
             try:
-                answer, kept = self._answer(turns, limit, ear, teller, cancelled)
+                answer, kept = self._answer(turns, wish, ear, teller, cancelled)
             except Cut:
                 if cancelled is not None and cancelled():
-                    return self._spoken(ear.gathered.answer(), teller, "cancelled")
+                    return self._spoken(ear.gathered.answer(), teller, "cancelled", wish.held_by)
                 continue  # another thread asked the same, and has heard enough
             except ApiRejectedError as error:
                 if (name := self._optional(error.what)) is None:
@@ -108,12 +133,12 @@ class Talks:
             text = text_of(answer, self.transport.url)
             teller.take(text[len(teller.raw) :], last=True)
             cut = answer["choices"][0].get("finish_reason") == "length"
-            return self._spoken(answer, teller, "length" if cut else "stop")
+            return self._spoken(answer, teller, "length" if cut else "stop", wish.held_by)
 
     def _answer(
         self,
         turns: Sequence[Turn],
-        limit: int,
+        wish: Wish,
         ear: Ear,
         teller: Teller,
         cancelled: Callable[[], bool] | None,
@@ -121,7 +146,8 @@ class Talks:
         """Return the answer, and whether it was there already."""
 
         def body(picture: Picture) -> dict[str, Any]:
-            made = talk_body(self.model, turns, teller.start, self.dialect, picture, limit)
+            made = talk_body(self.model, turns, wish.start, self.dialect, picture, wish.limit)
+            made |= response_format(wish.schema)
             return {name: value for name, value in made.items() if name not in self.without}
 
         extra = {"stream": True, "stream_options": {"include_usage": True}}
@@ -131,14 +157,20 @@ class Talks:
             whole = body(data_url) | extra
             return ear.listen(lambda e: self.transport.stream(whole, e), teller.take, cancelled)
 
-        return self.cache.answer(key_of(self.transport.url, CHAT, body(hashed)), self.model, ask)
+        keyed = body(hashed)  # keys sort what they hash, but answers have the order of their schema
+        keyed |= {} if wish.schema is None else {"schema_sha256": wish.schema.sha256}
+        return self.cache.answer(key_of(self.transport.url, CHAT, keyed), self.model, ask)
 
     def _optional(self, complaint: str) -> str | None:
         """Return the parameter that an endpoint does not know, if an answer can do without it."""
         return next((name for name in _OPTIONAL if name in complaint and name not in self.without), None)
 
     def _spoken(
-        self, answer: dict[str, Any], teller: Teller, finished: Literal["stop", "length", "cancelled"]
+        self,
+        answer: dict[str, Any],
+        teller: Teller,
+        finished: Literal["stop", "length", "cancelled"],
+        held_by: str | None,
     ) -> Spoken:
         dropped = len(teller.raw) - len(teller.told) if teller.repeated and teller.start else 0
-        return Spoken(teller.told, logprobs_of(answer, dropped), finished)
+        return Spoken(teller.told, logprobs_of(answer, dropped), finished, held_by)
