@@ -109,7 +109,7 @@ class Contrast:
         a: First mode.
         b: Second mode.
         difference: SRCC of a minus b, over the pictures (or references) that both have.
-        test: Name: Williams over pictures, Wilcoxon over references.
+        test: Name: rank jackknife over pictures, Wilcoxon over references.
         p_value: Two-sided; NaN without outcome.
         adjusted: Holm, over all pairs of modes.
         reason: Why there is no outcome.
