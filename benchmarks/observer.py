@@ -4,10 +4,10 @@
     python -m benchmarks.observer --merge part0.jsonl part1.jsonl
 
 Each run goes the way of ``mllmqa bench prompts`` with the model ``fake`` (tests/evaluation/prompting/simulated.py):
-plan, requests, answers in words, log, reading, report. Runs are numbered from ``--seed``; one line of the output per
-run, appended at once, so that parts can be made in any order and a run that is there is not made again. Then, or with
-``--merge``, a table: the mean of the estimates beside the truth, and the share of runs (for scores: of runs × pictures)
-whose 95 % interval holds it. ``benchmarks/coverage.py`` is the same for the statistics alone.
+plan, requests, answers in words, log, reading, report. Runs are numbered from ``--seed``, and each is a line of the
+output at once: parts can be made in any order, and a run that is there is not made again. Then, or with
+``--merge``, a table: the mean of the estimates beside the truth, and the share of runs (for scores: of runs ×
+pictures) whose 95 % interval holds it. ``benchmarks/coverage.py`` is the same for the statistics alone.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from mllmqa.data.streams import stream
 from mllmqa.evaluation.prompting import answers, designs
 from mllmqa.evaluation.prompting.answers import FIRST, SAME, Answer, Failure
 from mllmqa.evaluation.prompting.items import Items
-from mllmqa.evaluation.prompting.preference import Choice, Link, effect, fit
+from mllmqa.evaluation.prompting.preference import WEAK, Choice, Effect, Link, effect, fit
 from mllmqa.evaluation.prompting.trials import SHAPES, Stimulus, Trial
 from mllmqa.prompts import word_scale
 
@@ -354,7 +354,7 @@ def _compared(items: Items, choices: Sequence[Choice], link: Link = "normal") ->
         counts[[choice.first, choice.second]] += 1
         (g, first), (_, second) = home[choice.first], home[choice.second]
         inside[g].append(Choice(first, second, choice.share))
-    common = effect(inside, link)
+    common = effect(inside) if link == "normal" else Effect(math.nan, math.nan, WEAK)
     order, parts = 0.0 if math.isnan(common.order) else common.order, 0
     for members, found in zip(groups, inside, strict=True):
         made = fit(len(members), found, link, order=order, precision=common.precision)

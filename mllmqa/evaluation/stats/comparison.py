@@ -27,8 +27,8 @@ class Comparison:
         b: Correlation of the second.
         ab: Correlation of the two.
         difference: a − b with its paired bootstrap interval.
-        tests: The first is the one to go by: the rank jackknife for SRCC, Williams for PLCC. Of SRCC, Williams comes
-            next, as papers give it; then Meng–Rosenthal–Rubin and Steiger.
+        tests: The first is the one to go by: the rank jackknife for SRCC, Williams for PLCC. For SRCC, Williams
+            comes next, as papers give it; then Meng–Rosenthal–Rubin and Steiger.
         n: Items scored by both.
         n_only_a: Items that only the first scored: they are not compared.
         n_only_b: Items that only the second scored.

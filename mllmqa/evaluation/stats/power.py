@@ -103,10 +103,10 @@ def simulated_power(
     runs: int = 1000,
     seed: int = 0,
 ) -> float:
-    """Return the share of simulated experiments in which the difference is found at 5 % (PLCC: Meng–Rosenthal–Rubin).
+    """Return the share of simulated experiments in which the difference is found at 5 %.
 
-    Scores and opinions are normal with these *Pearson* correlations; for ``srcc`` the test is
-    :func:`mllmqa.evaluation.stats.rank_difference`, as in :func:`mllmqa.evaluation.stats.compare`.
+    Scores and opinions are normal with these *Pearson* correlations. The test is that of Meng–Rosenthal–Rubin for
+    ``plcc``, and :func:`mllmqa.evaluation.stats.rank_difference` for ``srcc``.
 
     Args:
         r_a: As for :func:`power_of_difference`, like ``r_b``, ``r_ab`` and ``n``.

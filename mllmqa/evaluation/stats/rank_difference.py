@@ -6,9 +6,9 @@ Psychometrika 65, 2000; others with other data), so that they find differences w
 better the models.
 
 Here the variance comes from the data: each item's influence on both correlations, its part in the ranks of all
-others included (the infinitesimal jackknife: Jaeckel, Bell Labs, 1972; Efron, The Jackknife, the Bootstrap and Other
-Resampling Plans, 1982, chapter 6; for one correlation it is the asymptotic variance of Borkowf, Comput. Stat. Data
-Anal. 39, 2002). No distribution is assumed, and ties are allowed. As Myers & Sirois (Encyclopedia of Statistical
+others included (the infinitesimal jackknife: Jaeckel, Bell Labs, 1972; Efron, The Jackknife, the Bootstrap and
+Other Resampling Plans, 1982; for one correlation it is the asymptotic variance of Borkowf, Comput. Stat. Data Anal.
+39, 2002). No distribution is assumed, and ties are allowed. As Myers & Sirois (Encyclopedia of Statistical
 Sciences, 2006) advise, the correlations are compared on Fisher's scale.
 """
 

@@ -29,6 +29,7 @@ from tests.evaluation.prompting.synthetic import samples
 
 MODES = ("single", "single-cot", "double", "multiple", "2afc")
 Z = 1.96
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def simulate(items: Items, known: Known, seed: int, folder: Path) -> list[Estima
     path.unlink()
     if stopped is not None:
         raise AssertionError(stopped)
-    found = measure(bench, log.lines)
+    found = measure(bench, log.lines, resamples=RESAMPLES)
     modes = {mode.mode: mode for mode in found}
     made = [*_of_single(modes["single"], known), *_of_contrast(contrasts(bench, found))]
     made += _of_failures(modes["single"], known, ("refusal", "format", "range", "truncated", "language"))
@@ -166,7 +167,8 @@ def _of_places(mode: ModeReport, bench: Bench, known: Known) -> Iterator[Estimat
         ("first place preferred", mode.places.first, first.mean()),
         ("same verdict after a swap", mode.places.consistent, same.mean()),
     ):
-        yield Estimate(f"double: {name}, Wilson", share.value, share.interval.low, share.interval.high, float(truth))
+        ends = share.interval.low, share.interval.high
+        yield Estimate(f"double: {name}, Wilson", share.value, *ends, float(truth))
 
 
 def _bare(name: str, value: float, truth: float) -> Estimate:

@@ -50,7 +50,7 @@ def test_the_influence_is_the_derivative_by_an_items_weight(seed: int, ties: boo
 
 
 def test_the_variance_of_one_correlation_is_that_of_simulated_ones() -> None:
-    """n = 400, normal, r = 0.8, on Fisher's scale: 1.2 times that of Pearson's, of which Williams' test knows nothing."""
+    """Normal, r = 0.8, on Fisher's scale: 1.2 times that of Pearson's, of which Williams' test knows nothing."""
     n, r = 400, 0.8
     x, noise = np.random.default_rng(1).normal(size=(2, 3000, n))
     y = r * x + math.sqrt(1 - r * r) * noise
