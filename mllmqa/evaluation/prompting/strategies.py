@@ -353,7 +353,7 @@ def _compared(items: Items, choices: Sequence[Choice], link: Link = "normal") ->
     for choice in choices:
         counts[[choice.first, choice.second]] += 1
         (g, first), (_, second) = home[choice.first], home[choice.second]
-        inside[g].append(Choice(first, second, choice.share))
+        inside[g].append(replace(choice, first=first, second=second))
     common = effect(inside) if link == "normal" else Effect(math.nan, math.nan, WEAK)
     order, parts = 0.0 if math.isnan(common.order) else common.order, 0
     for members, found in zip(groups, inside, strict=True):

@@ -149,7 +149,7 @@ def test_pairs_kept_because_both_orders_agree_give_the_latent_scores_whatever_th
         naive.append(fit(40, kept, precision=WEAK).scores @ latent / (latent @ latent))
     assert 0.85 < np.mean(slopes) < 1.15
     assert np.mean(inside) > 0.88
-    assert np.mean(naive) > 1.3  # what the published likelihood makes of them
+    assert np.mean(naive) > 1.15 * np.mean(slopes)  # what the published likelihood makes of them
 
 
 @pytest.mark.parametrize("choice", [Choice(1, 1, 1.0), Choice(0, 1, 1.5), Choice(0, 1, 1.0, 0.0)])

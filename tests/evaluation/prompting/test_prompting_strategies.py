@@ -12,7 +12,7 @@ import pytest
 from mllmqa.anchored import place
 from mllmqa.evaluation.prompting.anchoring import Anchored
 from mllmqa.evaluation.prompting.answers import Answer, Failure
-from mllmqa.evaluation.prompting.preference import fit
+from mllmqa.evaluation.prompting.preference import effect, fit
 from mllmqa.evaluation.prompting.published_modes import Published, PublishedExample
 from mllmqa.evaluation.prompting.strategies import (
     ChainOfThought,
@@ -174,6 +174,15 @@ def test_errors_of_lists_are_those_that_the_scores_have() -> None:
         one = fit(len(NR.rated), choices, precision=0.02)
         found.append(float(np.mean((one.scores / one.errors) ** 2)))
     assert 0.8 < np.mean(found) < 1.2  # 1.7 if every pair counted as one comparison
+
+
+def test_the_errors_of_a_mode_know_what_its_comparisons_are_worth() -> None:
+    mode, rng = Listwise(), np.random.default_rng(6)
+    said = [(t, Answer(tuple(map(float, rng.permutation(len(t.shown)))))) for t in mode.plan(NR, 0)]
+    choices = [c for trial, answer in said for c in choices_of(trial, answer)]
+    common = effect([choices])
+    expected = fit(len(NR.rated), choices, order=common.order, precision=common.precision)
+    np.testing.assert_allclose(mode.score(NR, said).errors, expected.errors, rtol=1e-6)
 
 
 def test_levels_are_the_expectation_over_the_words() -> None:
