@@ -128,7 +128,7 @@ def test_a_model_that_refuses_everything_has_no_srcc_and_every_report_says_so(
     assert ran.code == 1
     reason = "no SRCC, 0 scored items are too few, 3 are needed"
     assert reason in ran.err
-    assert "12 of 12 unscored (12 refused)" in ran.err
+    assert "12 of 12 unscored (12 api-refused)" in ran.err
     line = next(line for line in ran.out.splitlines() if line.startswith("fake"))
     assert line.split()[1] == "–"
     page, text = tmp_path / "r.html", tmp_path / "r.md"
