@@ -132,12 +132,13 @@ def test_a_model_that_refuses_everything_has_no_srcc_and_every_report_says_so(
     line = next(line for line in ran.out.splitlines() if line.startswith("fake"))
     assert line.split()[1] == "–"
     page, text = tmp_path / "r.html", tmp_path / "r.md"
-    assert run("eval", "show", tmp_path / "run", "--html", page, "--markdown", text, "--thumbnails", "0").code == 0
+    assert run("eval", "show", tmp_path / "run", "--html", page, "--markdown", text, "--thumbnails", "0").code == 1
     assert reason in text.read_text(encoding="utf-8")
     assert reason in " ".join(checked(page.read_text(encoding="utf-8")).texts)
     found = json.loads(run("eval", "show", tmp_path / "run", "--json").out)
     row = next(one for one in found["rows"] if one["scorer"].startswith("fake"))
     assert row["srcc"]["value"] is None
+    assert (row["n_scored"], row["reasons"]) == (0, {"api-refused": 12})
     assert reason.removeprefix("no SRCC, ") == row["srcc"]["reason"]
 
 
