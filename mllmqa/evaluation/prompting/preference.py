@@ -174,9 +174,7 @@ class _Group:
 
     def __init__(self, choices: Sequence[Choice], link: Link) -> None:
         if any(c.first == c.second or not 0 <= c.share <= 1 or not c.weight > 0 for c in choices):
-            raise DataError(
-                "a picture is compared with itself, a share is outside 0..1, or a weight not above 0"
-            )
+            raise DataError("a picture is compared with itself, a share is outside 0..1, or a weight not above 0")
         self._link = link
         first = np.array([c.first for c in choices], np.int64)
         second = np.array([c.second for c in choices], np.int64)
