@@ -80,7 +80,7 @@ def compare(
     items: Annotated[bool, typer.Option("--items", help="Show on which items the two part most.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record per pair on stdout.")] = False,
 ) -> None:
-    """Compare scorers item by item: paired bootstrap, Williams' test, Holm's correction over all pairs."""
+    """Compare scorers item by item: paired bootstrap, rank jackknife, Holm's correction over all pairs."""
     from mllmqa.evaluation import compare as comparing
     from mllmqa.evaluation.runlog import read_log
 

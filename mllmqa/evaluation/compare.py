@@ -65,7 +65,7 @@ class Pair(Record):
     high: float | None
     tests: tuple[Test, ...]
     p_holm: float | None = None
-    """Of Williams' test (where references are resampled, of the bootstrap), adjusted for all pairs (Holm)."""
+    """The decisive p-value, adjusted for all pairs (Holm)."""
     n: int
     """Items that both scored."""
     n_only_a: int
@@ -79,9 +79,15 @@ class Pair(Record):
 
     @property
     def decisive(self) -> float | None:
-        """The p-value that is adjusted: the bootstrap's where items of one reference are not independent."""
-        name = "bootstrap" if self.resampled == "references" else "Williams"
-        return next(one.p_value for one in self.tests if one.name == name)
+        """The p-value that is adjusted."""
+        return self.by.p_value
+
+    @property
+    def by(self) -> Test:
+        """The test to go by: the bootstrap where items of one reference are not independent, else the first."""
+        if self.resampled == "items":
+            return self.tests[0]
+        return next(one for one in self.tests if one.name == "bootstrap")
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,7 @@ def table(pairs: list[Pair]) -> Table:
              _p(one.p_holm), str(one.n), str(lost))
         )  # fmt: skip
     tests = sorted(
-        {"paired bootstrap by reference" if one.resampled == "references" else "Williams" for one in pairs}
+        {"paired bootstrap by reference" if one.resampled == "references" else one.by.name for one in pairs}
     )
     return Table(
         "Comparison", head, tuple(rows), (f"p: {', '.join(tests)}, two-sided; intervals: paired bootstrap.",)

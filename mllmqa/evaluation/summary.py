@@ -285,7 +285,7 @@ def _flags(rows: list[Row]) -> list[str]:
             )
         if one.srcc.value is None:
             found.append(f"{where}: no SRCC, {one.srcc.reason}")
-        elif one.n_unscored:
+        if one.n_unscored:
             why = ", ".join(f"{count} {reason}" for reason, count in one.reasons.items())
             found.append(f"{where}: {one.n_unscored} of {one.n_items} unscored ({why})")
         if one.srcc.value is not None and one.ties is not None and one.ties > MANY_TIES:

@@ -122,6 +122,15 @@ def test_questions_that_fail_are_named_and_counted(run: Run, folder: Path, serve
     assert (found["worst"], found["best"]) == (0.0, 1.0)
 
 
+def test_a_model_that_refuses_everything_is_never_right_and_nothing_is_guessed(run: Run, folder: Path) -> None:
+    ran = run(folder / "questions.json", "--model", "fake:refuse=1", "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert (found["n"], found["right"], found["n_unparsed"], found["accuracy"]) == (2, 0, 2, 0.0)
+    assert found["accuracy_of_parsed"] is None
+    assert (found["worst"], found["best"]) == (0.0, 1.0)
+
+
 def test_a_wrong_key_stops_the_run(
     run: Run, folder: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:

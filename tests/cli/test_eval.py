@@ -13,6 +13,7 @@ import yaml
 from mllmqa.evaluation.runlog import log_path, read_log
 from mllmqa.training.samples import make_smoke_set
 from tests.conftest import Run
+from tests.pages_read import checked
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -115,6 +116,30 @@ def test_unscored_items_give_exit_code_1_and_a_killed_run_goes_on(
     assert run(*asked, "--metric", "psnr").code == 2  # without --resume
     again = run(*asked, "--metric", "psnr", "--resume")
     assert (again.code, again.out) == (1, ran.out)
+
+
+def test_a_model_that_refuses_everything_has_no_srcc_and_every_report_says_so(
+    run: Run, biq: Path, tmp_path: Path
+) -> None:
+    ran = run(
+        "eval", "--data", f"biq2021={biq}", "--part", "test", "--model", "fake:refuse=1", "--metric", "sharpness",
+        "--resamples", 50, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert ran.code == 1
+    reason = "no SRCC, 0 scored items are too few, 3 are needed"
+    assert reason in ran.err
+    assert "12 of 12 unscored (12 api-refused)" in ran.err
+    line = next(line for line in ran.out.splitlines() if line.startswith("fake"))
+    assert line.split()[1] == "–"
+    page, text = tmp_path / "r.html", tmp_path / "r.md"
+    assert run("eval", "show", tmp_path / "run", "--html", page, "--markdown", text, "--thumbnails", "0").code == 1
+    assert reason in text.read_text(encoding="utf-8")
+    assert reason in " ".join(checked(page.read_text(encoding="utf-8")).texts)
+    found = json.loads(run("eval", "show", tmp_path / "run", "--json").out)
+    row = next(one for one in found["rows"] if one["scorer"].startswith("fake"))
+    assert row["srcc"]["value"] is None
+    assert (row["n_scored"], row["reasons"]) == (0, {"api-refused": 12})
+    assert reason.removeprefix("no SRCC, ") == row["srcc"]["reason"]
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(

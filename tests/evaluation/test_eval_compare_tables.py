@@ -44,7 +44,9 @@ def test_all_pairs_of_a_run_with_the_statistics_own_numbers() -> None:
     assert (first.difference, first.low, first.high) == pytest.approx(
         (expected.difference.point, expected.difference.low, expected.difference.high)
     )
-    assert [one.name for one in first.tests] == ["Williams", "Meng-Rosenthal-Rubin", "Steiger", "bootstrap"]
+    assert [one.name for one in first.tests] == [
+        "rank jackknife", "Williams", "Meng-Rosenthal-Rubin", "Steiger", "bootstrap",
+    ]  # fmt: skip
     assert first.tests[0].p_value == pytest.approx(expected.tests[0].p_value)
     adjusted = stats.holm([one.tests[0].p_value or 0 for one in pairs])
     assert [one.p_holm for one in pairs] == pytest.approx(adjusted)

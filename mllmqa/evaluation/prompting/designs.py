@@ -77,7 +77,8 @@ def coarse_to_fine(opinions: np.ndarray, rounds: int, bands: int, seed: int) -> 
     """Return the pairs of 2AFC prompting (Zhu et al., 2024): over the whole range, then inside bands.
 
     Each round pairs the neighbours of a shuffled order; half of the rounds (rounded up) shuffle all pictures, the
-    others those of equal parts of the sorted opinions. Every pair comes in both orders.
+    others those of equal parts of the sorted opinions. Every pair comes in both orders; one that an earlier round
+    drew is not asked again: the same question would get the same answer, and count twice.
 
     Args:
         opinions: Shape (N,).
@@ -86,12 +87,13 @@ def coarse_to_fine(opinions: np.ndarray, rounds: int, bands: int, seed: int) -> 
         seed: Root seed.
     """
     order = np.argsort(opinions, kind="stable")
-    made: list[Group] = []
+    made: dict[Group, None] = {}
     for r in range(rounds):
         fine = r >= (rounds + 1) // 2
         parts = np.array_split(order, bands) if fine else [order]
         for b, part in enumerate(parts):
             mixed = stream(seed, "2afc", str(r), str(b)).permutation(part).tolist()
             for a, c in zip(mixed[::2], mixed[1::2], strict=False):
-                made += [(a, c), (c, a)]
-    return made
+                if (c, a) not in made:
+                    made |= {(a, c): None, (c, a): None}
+    return list(made)

@@ -109,7 +109,7 @@ class Contrast:
         a: First mode.
         b: Second mode.
         difference: SRCC of a minus b, over the pictures (or references) that both have.
-        test: Name: Williams over pictures, Wilcoxon over references.
+        test: Name: rank jackknife over pictures, Wilcoxon over references.
         p_value: Two-sided; NaN without outcome.
         adjusted: Holm, over all pairs of modes.
         reason: Why there is no outcome.
@@ -140,12 +140,16 @@ def outcomes(
     return found
 
 
-def measure(bench: Bench, lines: Mapping[str, Line], price: Price | None = None) -> list[ModeReport]:
+def measure(
+    bench: Bench, lines: Mapping[str, Line], price: Price | None = None, *, resamples: int = RESAMPLES
+) -> list[ModeReport]:
     """Return the report of each mode; independent of the order and of the number of runs that made the log."""
-    return [_mode(strategy, bench, lines, price) for strategy in bench.strategies]
+    return [_mode(strategy, bench, lines, price, resamples) for strategy in bench.strategies]
 
 
-def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Price | None) -> ModeReport:
+def _mode(
+    strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Price | None, resamples: int
+) -> ModeReport:
     trials = bench.of(strategy.name)
     found = outcomes(strategy, trials, lines)
     answered = [(trial, one) for trial, one in found if isinstance(one, Answer)]
@@ -156,9 +160,9 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
     srcc = overall.srcc if overall is not None else inside.mean  # type: ignore[union-attr]
     interval = None
     if overall is not None and not math.isnan(srcc.value):
-        interval = bootstrap(scores.values, opinions, resamples=RESAMPLES, seed=bench.design.seed).srcc[0]
+        interval = bootstrap(scores.values, opinions, resamples=resamples, seed=bench.design.seed).srcc[0]
     if inside is not None:
-        interval = _over_references(inside, bench.design.seed)
+        interval = _over_references(inside, bench.design.seed, resamples)
     own = [lines[trial.id] for trial, _ in found]
     kinds = habits.failures([one for _, one in found])
     several = strategy.stimulus in ("double", "multiple", "two-afc")
@@ -183,13 +187,13 @@ def _mode(strategy: Strategy, bench: Bench, lines: Mapping[str, Line], price: Pr
     )
 
 
-def _over_references(inside: Grouped, seed: int) -> Resampled | None:
+def _over_references(inside: Grouped, seed: int, resamples: int) -> Resampled | None:
     """Resample the references that have a figure."""
     values = np.array([group.figure.value for group in inside.groups])
     values = values[~np.isnan(values)]
     if not len(values):
         return None
-    return bootstrap_statistic(lambda i: float(values[i].mean()), len(values), resamples=RESAMPLES, seed=seed)
+    return bootstrap_statistic(lambda i: float(values[i].mean()), len(values), resamples=resamples, seed=seed)
 
 
 def _retest(answered: Answered, trials: Sequence[Trial]) -> Retest | None:

@@ -20,7 +20,7 @@ from mllmqa.data.streams import stream
 from mllmqa.evaluation.prompting import answers, designs
 from mllmqa.evaluation.prompting.answers import FIRST, SAME, Answer, Failure
 from mllmqa.evaluation.prompting.items import Items
-from mllmqa.evaluation.prompting.preference import Choice, Effect, effect, fit
+from mllmqa.evaluation.prompting.preference import WEAK, Choice, Effect, Link, effect, fit
 from mllmqa.evaluation.prompting.trials import SHAPES, Stimulus, Trial
 from mllmqa.prompts import word_scale
 
@@ -163,7 +163,12 @@ class Listwise(_InWords):
         return _trials(self.name, self.stimulus, shown, self.repeats)
 
     def score(self, items: Items, answered: Answered) -> Scores:
-        """Thurstone MAP over all pairs of each list, with an effect of the earlier place."""
+        """Thurstone MAP over all pairs of each list, with an effect of the earlier place.
+
+        The n(n − 1)/2 pairs of one list are not independent: between pictures that are alike, the sum of wins of
+        one varies (n + 1)/3 times as much as of independent pairs (ranks have the variance (n² − 1)/12). Each pair
+        is worth 3/(n + 1) of a comparison, so that the standard errors are right.
+        """
         return _compared(items, [c for trial, answer in answered for c in choices_of(trial, answer)])
 
 
@@ -171,7 +176,8 @@ class Listwise(_InWords):
 class TwoAlternatives(_InWords):
     """2AFC coarse to fine (Zhu et al., IEEE TCSVT 2024, arXiv 2402.01162): a letter, in both orders.
 
-    Only pairs that are answered the same in both orders count, as published; what that wastes is reported.
+    Only pairs that are answered the same in both orders count, as published, each once; what that wastes is
+    reported. That they are chosen so is in the likelihood (``both-orders``), which the published one leaves out.
     """
 
     rounds: int = 8
@@ -185,14 +191,17 @@ class TwoAlternatives(_InWords):
         return _trials(self.name, self.stimulus, shown, 1)
 
     def score(self, items: Items, answered: Answered) -> Scores:
-        """Thurstone MAP over the consistent answers."""
+        """Thurstone MAP over the pairs with consistent answers."""
         by_number = {trial.number: (trial, answer) for trial, answer in answered}
         kept = []
-        for number, (trial, answer) in by_number.items():
-            other = by_number.get(number ^ 1)
-            if other is not None and choice_of(trial, answer).share == 1 - choice_of(*other).share:
-                kept.append(choice_of(trial, answer))
-        return _compared(replace(items, reference=False), kept, order=False)
+        for number in sorted(by_number):
+            other = by_number.get(number + 1)
+            if number % 2 or other is None:
+                continue
+            choice = choice_of(*by_number[number])
+            if choice.share == 1 - choice_of(*other).share:
+                kept.append(choice)
+        return _compared(replace(items, reference=False), kept, "both-orders")
 
 
 @dataclass(frozen=True)
@@ -222,11 +231,11 @@ def choice_of(trial: Trial, answer: Answer) -> Choice:
 
 
 def choices_of(trial: Trial, answer: Answer) -> list[Choice]:
-    """Return the comparisons of all pairs of a ranking."""
-    made = []
+    """Return the comparisons of all pairs of a ranking, each worth what it adds to the others."""
+    made, weight = [], 3 / (len(trial.shown) + 1)
     for (i, a), (j, b) in combinations(list(zip(trial.shown, answer.values, strict=True)), 2):
         if i != j:  # compat: a published group may hold a picture twice
-            made.append(Choice(i, j, 0.5 if a == b else float(a > b)))
+            made.append(Choice(i, j, 0.5 if a == b else float(a > b), weight))
     return made
 
 
@@ -335,8 +344,8 @@ def _means(n: int, said: Iterable[tuple[int, float]]) -> Scores:
     return Scores(values, errors, counts)
 
 
-def _compared(items: Items, choices: Sequence[Choice], *, order: bool = True) -> Scores:
-    """Fit each group by itself (there is no comparison across references), with a common order effect."""
+def _compared(items: Items, choices: Sequence[Choice], link: Link = "normal") -> Scores:
+    """Fit each group by itself (there is no comparison across references), with a common order effect and prior."""
     n, groups = len(items.rated), items.groups
     values, errors, counts = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
     home = {place: (g, k) for g, members in enumerate(groups) for k, place in enumerate(members)}
@@ -344,13 +353,11 @@ def _compared(items: Items, choices: Sequence[Choice], *, order: bool = True) ->
     for choice in choices:
         counts[[choice.first, choice.second]] += 1
         (g, first), (_, second) = home[choice.first], home[choice.second]
-        inside[g].append(Choice(first, second, choice.share))
-    common = effect(inside) if order else Effect(math.nan, math.nan, 1.0)
-    parts = 0
+        inside[g].append(replace(choice, first=first, second=second))
+    common = effect(inside) if link == "normal" else Effect(math.nan, math.nan, WEAK)
+    order, parts = 0.0 if math.isnan(common.order) else common.order, 0
     for members, found in zip(groups, inside, strict=True):
-        made = fit(
-            len(members), found, order=0.0 if math.isnan(common.order) else common.order, precision=common.precision
-        )
+        made = fit(len(members), found, link, order=order, precision=common.precision)
         values[members], errors[members] = made.scores, made.errors
         parts = max(parts, made.parts)
     return Scores(values, errors, counts, common.order, common.error, parts)

@@ -31,7 +31,8 @@ THUMBNAILS = 6
 HOW = (
     "Opinions are on 1 (worst) to 5 (best). Nothing is turned round: a scorer whose scores fall with quality has a "
     "negative SRCC. Intervals are 95 % by bootstrap; differences are tested in pairs on the items that both scored "
-    "(Williams; where references are resampled, paired bootstrap), with Holm's correction."
+    "(SRCC: infinitesimal jackknife of the ranks; where references are resampled, paired bootstrap), with Holm's "
+    "correction."
 )
 
 

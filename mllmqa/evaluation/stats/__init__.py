@@ -29,6 +29,7 @@ from mllmqa.evaluation.stats.outliers import half_width, outlier_ratio, rmse_bey
 from mllmqa.evaluation.stats.pairs import PairAccuracy, PairBin, pair_accuracy
 from mllmqa.evaluation.stats.power import detectable_difference, power_of_difference, sample_size, simulated_power
 from mllmqa.evaluation.stats.published import wu2024_curve
+from mllmqa.evaluation.stats.rank_difference import rank_difference
 from mllmqa.evaluation.stats.reliability import Retest, retest
 from mllmqa.evaluation.stats.resampling import Bootstrap, Resampled, bootstrap, bootstrap_statistic
 from mllmqa.evaluation.stats.roc import Krasula, auc, delong, krasula, resolving_power
@@ -106,6 +107,7 @@ __all__ = [
     "plcc",
     "plcc_bounds",
     "power_of_difference",
+    "rank_difference",
     "resolving_power",
     "retest",
     "rmse",

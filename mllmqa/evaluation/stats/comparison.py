@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from mllmqa.errors import DataError, UsageError
 from mllmqa.evaluation.stats._checks import judged, scipy, vector
 from mllmqa.evaluation.stats.correlation import plcc, srcc
+from mllmqa.evaluation.stats.rank_difference import rank_difference
 from mllmqa.evaluation.stats.resampling import Resampled, bootstrap
 from mllmqa.evaluation.stats.significance import Test, meng_rosenthal_rubin, steiger, williams
 
@@ -26,7 +27,8 @@ class Comparison:
         b: Correlation of the second.
         ab: Correlation of the two.
         difference: a − b with its paired bootstrap interval.
-        tests: Williams, Meng–Rosenthal–Rubin, Steiger.
+        tests: The first is the one to go by: the rank jackknife for SRCC, Williams for PLCC. For SRCC, Williams
+            comes next, as papers give it; then Meng–Rosenthal–Rubin and Steiger.
         n: Items scored by both.
         n_only_a: Items that only the first scored: they are not compared.
         n_only_b: Items that only the second scored.
@@ -80,7 +82,8 @@ def compare(
     found = bootstrap([a, b], y, groups=groups, resamples=resamples, seed=seed)
     difference = (found.srcc_difference if statistic == "srcc" else found.plcc_difference)[0]
     n, *lost = (int(one.sum()) for one in (both, has_a & ~has_b, has_b & ~has_a, ~has_a & ~has_b))
-    tests = tuple(test(*r, n) for test in (williams, meng_rosenthal_rubin, steiger))
+    own = (rank_difference(a[both], b[both], y[both]),) if statistic == "srcc" else ()
+    tests = own + tuple(test(*r, n) for test in (williams, meng_rosenthal_rubin, steiger))
     return Comparison(statistic, *r, difference, tests, n, *lost)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from mllmqa.errors import UsageError
 from mllmqa.evaluation.stats._checks import scipy, share
-from mllmqa.evaluation.stats.correlation import plcc, srcc
+from mllmqa.evaluation.stats.correlation import plcc
+from mllmqa.evaluation.stats.rank_difference import rank_difference
 from mllmqa.evaluation.stats.significance import MIN_ITEMS, meng_rosenthal_rubin
 
 MAX_ITEMS = 10_000_000
@@ -102,10 +103,10 @@ def simulated_power(
     runs: int = 1000,
     seed: int = 0,
 ) -> float:
-    """Return the share of simulated experiments in which the Meng–Rosenthal–Rubin test finds the difference (5 %).
+    """Return the share of simulated experiments in which the difference is found at 5 %.
 
-    Scores and opinions are normal with these *Pearson* correlations; for ``srcc`` the test gets the rank
-    correlations of the samples, as in :func:`mllmqa.evaluation.stats.compare`.
+    Scores and opinions are normal with these *Pearson* correlations. The test is that of Meng–Rosenthal–Rubin for
+    ``plcc``, and :func:`mllmqa.evaluation.stats.rank_difference` for ``srcc``.
 
     Args:
         r_a: As for :func:`power_of_difference`, like ``r_b``, ``r_ab`` and ``n``.
@@ -122,12 +123,14 @@ def simulated_power(
     if runs < 1 or n < MIN_ITEMS or statistic not in ("srcc", "plcc"):
         raise UsageError(f"{runs} runs of {n} items, {statistic}", expected="1 or more, 4 or more, srcc or plcc")
     root = _possible(r_a, r_b, r_ab)
-    of = srcc if statistic == "srcc" else plcc
     rng = np.random.default_rng(seed)
     hits = 0
     for _ in range(runs):
         y, a, b = root @ rng.standard_normal((3, n))
-        found = meng_rosenthal_rubin(of(a, y), of(b, y), of(a, b), n)
+        if statistic == "srcc":
+            found = rank_difference(a, b, y)
+        else:
+            found = meng_rosenthal_rubin(plcc(a, y), plcc(b, y), plcc(a, b), n)
         hits += found.p_value < 0.05
     return hits / runs
 

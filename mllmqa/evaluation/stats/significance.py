@@ -2,7 +2,8 @@
 
 Two models that are scored on the same items have dependent correlations: the test for independent ones wastes power
 (two branches of one model on CVD2014: Fisher p = 0.28, Williams p = 0.042). The formulas are derived for Pearson
-correlations of normal data; with Spearman correlations they are a usual approximation.
+correlations of normal data; with Spearman correlations they are a usual approximation that finds too many
+differences (:mod:`mllmqa.evaluation.stats.rank_difference` has the test for those).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def williams(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
     Raises:
         DataError: A correlation outside −1..1.
     """
-    if (reason := _unusable(r_a, r_b, r_ab, n)) is not None:
+    if (reason := unusable(r_a, r_b, r_ab, n)) is not None:
         return Test("Williams", math.nan, math.nan, None, reason)
     det = 1 - r_a**2 - r_b**2 - r_ab**2 + 2 * r_a * r_b * r_ab
     mean = (r_a + r_b) / 2
@@ -70,7 +71,7 @@ def williams(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
 
 def meng_rosenthal_rubin(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
     """Test the same by z (Meng, Rosenthal & Rubin, Psychol. Bull. 111, 1992). As :func:`williams`."""
-    if (reason := _unusable(r_a, r_b, r_ab, n)) is not None:
+    if (reason := unusable(r_a, r_b, r_ab, n)) is not None:
         return Test("Meng-Rosenthal-Rubin", math.nan, math.nan, None, reason)
     square = (r_a**2 + r_b**2) / 2
     f = min(1.0, (1 - r_ab) / (2 * (1 - square)))
@@ -81,7 +82,7 @@ def meng_rosenthal_rubin(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
 
 def steiger(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
     """Test the same by z with pooled correlations (Steiger, Psychol. Bull. 87, 1980). As :func:`williams`."""
-    if (reason := _unusable(r_a, r_b, r_ab, n)) is not None:
+    if (reason := unusable(r_a, r_b, r_ab, n)) is not None:
         return Test("Steiger", math.nan, math.nan, None, reason)
     mean = (r_a + r_b) / 2
     square = mean**2
@@ -95,7 +96,7 @@ def steiger(r_a: float, r_b: float, r_ab: float, n: int) -> Test:
 
 def fisher_independent(r_a: float, n_a: int, r_b: float, n_b: int) -> Test:
     """Test whether correlations on *different* items are equal (Fisher, 1921). As :func:`williams`."""
-    if (reason := _unusable(r_a, r_b, 0.0, min(n_a, n_b))) is not None:
+    if (reason := unusable(r_a, r_b, 0.0, min(n_a, n_b))) is not None:
         return Test("Fisher", math.nan, math.nan, None, reason)
     z = (math.atanh(r_a) - math.atanh(r_b)) / math.sqrt(1 / (n_a - 3) + 1 / (n_b - 3))
     return Test("Fisher", z, _two_sided(z))
@@ -189,7 +190,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in found]
 
 
-def _unusable(r_a: float, r_b: float, r_ab: float, n: int) -> str | None:
+def unusable(r_a: float, r_b: float, r_ab: float, n: int) -> str | None:
+    """Say why two dependent correlations cannot be compared, or None; arguments and errors as :func:`williams`."""
     for r in (r_a, r_b, r_ab):
         if not math.isnan(r) and not -1 - 1e-12 <= r <= 1 + 1e-12:
             raise DataError(f"correlation {r}", expected="-1..1")

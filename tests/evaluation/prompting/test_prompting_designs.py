@@ -62,6 +62,13 @@ def test_a_stream_of_another_name_draws_other_pairs() -> None:
     assert designs.groups(range(40), 4, 2, 0) != designs.groups(range(40), 4, 2, 1)
 
 
+def test_no_question_of_2afc_comes_twice() -> None:
+    found = designs.coarse_to_fine(np.linspace(0, 1, 20), rounds=12, bands=4, seed=0)
+    assert len(set(found)) == len(found)
+    assert [(b, a) for a, b in found[::2]] == found[1::2]
+    assert len(found) < 12 * 20
+
+
 @pytest.mark.parametrize("n", [7, 20])
 def test_coarse_pairs_span_all_and_fine_ones_stay_in_their_band(n: int) -> None:
     opinions = np.random.default_rng(0).uniform(size=n)

@@ -77,7 +77,7 @@ def test_failures_are_counted_by_kind() -> None:
 
 
 def contrast(a: str, b: str, adjusted: float) -> Contrast:
-    return Contrast(a, b, 0.1, "Williams", adjusted, adjusted)
+    return Contrast(a, b, 0.1, "rank jackknife", adjusted, adjusted)
 
 
 def test_modes_share_a_letter_unless_they_differ() -> None:

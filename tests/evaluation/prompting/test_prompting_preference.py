@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, ndtr
 
 from mllmqa.errors import DataError
 from mllmqa.evaluation.prompting import designs
-from mllmqa.evaluation.prompting.preference import Choice, effect, fit
+from mllmqa.evaluation.prompting.preference import WEAK, Choice, _terms, effect, fit
 from mllmqa.ranking import Link, rank
 
 
@@ -110,7 +110,49 @@ def test_a_tie_counts_half_for_each_side() -> None:
     assert fit(2, [Choice(0, 1, 0.5)]).scores.tolist() == pytest.approx([0, 0], abs=1e-12)
 
 
-@pytest.mark.parametrize("choice", [Choice(1, 1, 1.0), Choice(0, 1, 1.5)])
+def test_a_weight_is_as_many_comparisons() -> None:
+    _, choices = simulated(10, 0.2, 3)
+    twice = fit(10, choices * 2, order=0.2)
+    heavy = fit(10, [Choice(c.first, c.second, c.share, 2.0) for c in choices], order=0.2)
+    np.testing.assert_allclose(heavy.scores, twice.scores, atol=1e-9)
+    np.testing.assert_allclose(heavy.errors, twice.errors, atol=1e-9)
+
+
+def test_the_link_of_both_orders_is_the_chance_given_that_the_pair_counts() -> None:
+    d = np.linspace(-7, 7, 57)
+    log_f, slope, bend = _terms(d, "both-orders")
+    np.testing.assert_allclose(np.exp(log_f), ndtr(d) ** 2 / (ndtr(d) ** 2 + ndtr(-d) ** 2), rtol=1e-9)
+    np.testing.assert_allclose(np.exp(log_f) + np.exp(log_f[::-1]), 1, atol=1e-12)
+    h = 1e-4
+    up, down = (_terms(d + step, "both-orders")[0] for step in (h, -h))
+    np.testing.assert_allclose(slope, (up - down) / (2 * h), atol=1e-6)
+    np.testing.assert_allclose(bend, -(up - 2 * log_f + down) / h**2, atol=1e-5)
+    assert (bend >= 0).all()  # the scores have one maximum
+    for part in _terms(np.array([-60.0, 60.0]), "both-orders"):
+        assert np.isfinite(part).all()
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.8])
+def test_pairs_kept_because_both_orders_agree_give_the_latent_scores_whatever_the_bias(bias: float) -> None:
+    slopes, inside, naive = [], [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        latent = rng.normal(0, 1, 40)
+        latent -= latent.mean()
+        kept = []
+        for i, j in designs.pairs(range(40), 10, seed)[::2]:
+            one, other = (latent[i] - latent[j] + s * bias + rng.standard_normal() > 0 for s in (1, -1))
+            kept += [Choice(i, j, float(one))] if one == other else []
+        found = fit(40, kept, "both-orders", precision=WEAK)
+        slopes.append(found.scores @ latent / (latent @ latent))
+        inside.append(np.mean(np.abs(found.scores - latent) < 1.96 * found.errors))
+        naive.append(fit(40, kept, precision=WEAK).scores @ latent / (latent @ latent))
+    assert 0.85 < np.mean(slopes) < 1.15
+    assert np.mean(inside) > 0.88
+    assert np.mean(naive) > 1.15 * np.mean(slopes)  # what the published likelihood makes of them
+
+
+@pytest.mark.parametrize("choice", [Choice(1, 1, 1.0), Choice(0, 1, 1.5), Choice(0, 1, 1.0, 0.0)])
 def test_malformed_comparisons_are_refused(choice: Choice) -> None:
     with pytest.raises(DataError):
         fit(2, [choice])

@@ -12,6 +12,7 @@ import pytest
 from mllmqa.anchored import place
 from mllmqa.evaluation.prompting.anchoring import Anchored
 from mllmqa.evaluation.prompting.answers import Answer, Failure
+from mllmqa.evaluation.prompting.preference import effect, fit
 from mllmqa.evaluation.prompting.published_modes import Published, PublishedExample
 from mllmqa.evaluation.prompting.strategies import (
     ChainOfThought,
@@ -23,6 +24,7 @@ from mllmqa.evaluation.prompting.strategies import (
     Single,
     Strategy,
     TwoAlternatives,
+    choices_of,
 )
 from mllmqa.evaluation.prompting.trials import Trial, files, prompt_of
 from tests.evaluation.prompting.synthetic import without_files
@@ -142,6 +144,45 @@ def test_2afc_drops_what_a_swap_changes() -> None:
     mode = TwoAlternatives()
     always_first = [(trial, Answer((1.0,))) for trial in mode.plan(NR, 0)]
     assert np.isnan(mode.score(NR, always_first).values).all()
+
+
+def test_2afc_counts_a_pair_once_and_needs_both_answers() -> None:
+    mode = TwoAlternatives(rounds=2)
+    trials = mode.plan(NR, 0)
+    both = [(t, Answer((float(NR.opinions[t.shown[0]] > NR.opinions[t.shown[1]]),))) for t in trials]
+    whole, half = mode.score(NR, both), mode.score(NR, both[::2])
+    assert whole.answers.sum() == len(trials)  # two pictures of each pair
+    assert np.isnan(half.values).all()
+    assert math.isnan(whole.order)
+
+
+def test_the_pairs_of_a_list_are_worth_what_they_add() -> None:
+    for n, worth in ((2, 1.0), (4, 0.6)):
+        trial = Trial("multiple", 0, "multiple", tuple(range(n)))
+        made = choices_of(trial, Answer(tuple(map(float, range(n)))))
+        assert len(made) == n * (n - 1) / 2
+        assert all(choice.weight == pytest.approx(worth) and choice.share == 0 for choice in made)
+
+
+def test_errors_of_lists_are_those_that_the_scores_have() -> None:
+    """Ranked at random, 24 pictures in 96 lists: the spread of the scores is what their errors say."""
+    rng, mode = np.random.default_rng(5), Listwise(per_item=4)
+    found = []
+    for _ in range(12):
+        said = [(t, Answer(tuple(map(float, rng.permutation(len(t.shown)))))) for t in mode.plan(NR, 0)]
+        choices = [c for trial, answer in said for c in choices_of(trial, answer)]
+        one = fit(len(NR.rated), choices, precision=0.02)
+        found.append(float(np.mean((one.scores / one.errors) ** 2)))
+    assert 0.8 < np.mean(found) < 1.2  # 1.7 if every pair counted as one comparison
+
+
+def test_the_errors_of_a_mode_know_what_its_comparisons_are_worth() -> None:
+    mode, rng = Listwise(), np.random.default_rng(6)
+    said = [(t, Answer(tuple(map(float, rng.permutation(len(t.shown)))))) for t in mode.plan(NR, 0)]
+    choices = [c for trial, answer in said for c in choices_of(trial, answer)]
+    common = effect([choices])
+    expected = fit(len(NR.rated), choices, order=common.order, precision=common.precision)
+    np.testing.assert_allclose(mode.score(NR, said).errors, expected.errors, rtol=1e-6)
 
 
 def test_levels_are_the_expectation_over_the_words() -> None:

@@ -176,11 +176,14 @@ def test_compare_puts_it_together(published: dict[str, Any]) -> None:
     assert (found.a, found.b, found.ab) == pytest.approx(
         tuple(published[key] for key in ("srcc_a", "srcc_b", "srcc_ab")), abs=1e-12
     )
-    assert [test.name for test in found.tests] == ["Williams", "Meng-Rosenthal-Rubin", "Steiger"]
-    assert found.tests[0].p_value == pytest.approx(published["williams_t_p"][1], abs=1e-9)
+    names = ["rank jackknife", "Williams", "Meng-Rosenthal-Rubin", "Steiger"]
+    assert [test.name for test in found.tests] == names
+    assert found.tests[0] == stats.rank_difference(a, b, y)
+    assert found.tests[1].p_value == pytest.approx(published["williams_t_p"][1], abs=1e-9)
     assert found.difference.low > 0 and found.difference.p_value < 0.06
     assert (found.n, found.n_only_a, found.n_only_b, found.n_neither) == (60, 0, 0, 0)
     linear = stats.compare(a, b, y, "plcc", resamples=200)
+    assert [test.name for test in linear.tests] == names[1:]
     assert linear.a == pytest.approx(stats.plcc(a, y))
     assert linear.difference.point == pytest.approx(linear.a - linear.b)
 
