@@ -123,7 +123,8 @@ class Bench:
         prompts = sorted(
             {(prompt.id, prompt.sha256) for prompt in (prompt_of(t, self.items) for _, t in self.work)}
         )
-        decided = [__version__, identity, asdict(self.design), rated, held, prompts]
+        plan = [asdict(trial) for _, trial in self.work]
+        decided = [__version__, identity, asdict(self.design), rated, held, prompts, plan]
         spec = hashlib.sha256(json.dumps(decided, sort_keys=True, default=str).encode()).hexdigest()[:16]
         return Head(spec=spec, model=info.model, questions=len(self.work))
 
