@@ -211,10 +211,10 @@ def read(scorer: Scorer, source: object, **depth: object) -> tuple[FileEvidence,
 
 
 def test_heads_tell_what_happens_in_the_time_of_a_real_clip(
-    headed: Scorer, frozen: tuple[Path, tuple[float, float]]
+    nano: Scorer, frozen: tuple[Path, tuple[float, float]]
 ) -> None:
     path, (start, end) = frozen
-    file, backend = read(headed, path, frames="uniform:3")
+    file, backend = read(nano, path, frames="uniform:3")
     told = {one.category: one for one in file.presence}
     assert set(told) == {*CATEGORIES, *IN_TIME}
     assert len(told) == len(file.presence)
@@ -241,7 +241,7 @@ def test_heads_tell_what_happens_in_the_time_of_a_real_clip(
     # one look at the frames, one at the slices, and no question besides the score of each frame
     assert (backend.examined, len(backend.slices)) == ([3], 1)
     assert backend.asked == 3
-    assert file.fidelity == pytest.approx(_fidelity(headed, path), abs=1e-4)
+    assert file.fidelity == pytest.approx(_fidelity(nano, path), abs=1e-4)
 
 
 def _fidelity(scorer: Scorer, path: Path) -> float:

@@ -283,7 +283,7 @@ def test_a_fit_lowers_all_losses_and_goes_on_where_it_was(tmp_path: Path) -> Non
     standardise(fresh, rows)
     heads = run(tmp_path / "through", 80, 200)
     with torch.no_grad():
-        before, after = (head_losses(one, rows, 0.0, 0.0) for one in (fresh, heads))
+        before, after = (head_losses(one, rows, 0.0, 0.0, 2.0) for one in (fresh, heads))
     assert all(float(after[name]) < 0.7 * float(before[name]) for name in before)
     with pytest.raises(DataError, match="the batches ended after step 60"):
         run(tmp_path / "killed", 60, 40)
