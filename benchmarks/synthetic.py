@@ -12,6 +12,7 @@
 | clear gap | two versions of one photo whose pseudo-MOS differ by 0.75 levels: the better one scores higher |
 | SRCC to the pseudo-MOS | over all versions whose pseudo-MOS was taken |
 | … by fidelity | the last three by the fidelity that heads read instead of the score, where a model has such |
+| …, compared | two severities and clear gap by `mllmqa compare` of both versions |
 | distortion in time named | freeze, flicker, drops in a clip: the highest of the three is the true one |
 | undisturbed clip | none of the three reaches the threshold |
 
@@ -103,9 +104,17 @@ def two_severities(scorer: Scorer, photo: Pixels, rng: np.random.Generator, tall
     low = int(rng.choice([0, *range(int(lightest(name)), 5)]))
     high = int(rng.integers(max(low + 1, int(lightest(name))), 6))
     light: Recipe = ((name, low),) if low else ()
-    found = [look(scorer, made(photo, recipe, seed)[0]) for recipe in (light, ((name, high),))]
+    pictures = [made(photo, recipe, seed)[0] for recipe in (light, ((name, high),))]
+    found = [look(scorer, picture) for picture in pictures]
     for how, values in both_ways(found).items():
         tally.count(f"two severities{how}", values[0] > values[1])
+    tally.count("two severities, compared", prefers_first(scorer, *pictures))
+
+
+def prefers_first(scorer: Scorer, a: Pixels, b: Pixels) -> bool:
+    """Tell whether the model's comparison of two pictures prefers the first."""
+    found = mllmqa.compare(scorer, a, b)
+    return isinstance(found, mllmqa.Comparison) and found.p_a_better > 0.5
 
 
 def both_ways(found: Sequence[FileEvidence]) -> dict[str, list[float]]:
@@ -126,6 +135,8 @@ def clear_gap(
     for how, values in ways.items():
         if abs(truth[0] - truth[1]) >= GAP:
             tally.count(f"clear gap{how}", (values[0] > values[1]) == (truth[0] > truth[1]))
+    if abs(truth[0] - truth[1]) >= GAP:
+        tally.count("clear gap, compared", prefers_first(scorer, *versions) == (truth[0] > truth[1]))
     return {how: list(zip(values, truth, strict=True)) for how, values in ways.items()}
 
 

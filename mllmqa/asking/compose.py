@@ -103,10 +103,15 @@ def places_of(file: FileEvidence, category: str) -> tuple[list[Box], list[Span]]
 
 
 def worst_places(file: FileEvidence) -> tuple[list[Box], list[Span]]:
-    """Return where and when the quality of a file is lowest; none where it is even, or was not looked for."""
+    """Return where and when the quality of a file is lowest; none where it is even, or was not looked for.
+
+    Of frames it is the mean of score and fidelity, where heads tell that: scores alone follow what the frames show.
+    """
     boxes = places.worst_boxes(file.tiles) if file.tiles else []
     frames = file.score.frames or ()
-    values, times = [one.value for one in frames], [one.timestamp_s for one in frames]
+    near = file.fidelities or [one.value for one in frames]
+    values = [(one.value + fidelity) / 2 for one, fidelity in zip(frames, near, strict=True)]
+    times = [one.timestamp_s for one in frames]
     return boxes, places.worst_spans(values, times, duration_of(file)) if frames else []
 
 

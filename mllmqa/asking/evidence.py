@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mllmqa import media
 from mllmqa.asking import thresholds
 from mllmqa.asking.listening import InTime, Listener
@@ -182,7 +184,7 @@ def read_file(scorer: Scorer, source: Source, key: str, depth: Depth) -> File:
     tile_map = None if grid is None else tile_map_of(listener, source, plan, grid, named)
     evidence = FileEvidence(
         key=key, score=score, presence=presence, severities=severities, tiles=tile_map, unread=unread,
-        fidelity=listener.fidelity(ready.requests) if depth.distortions else None,
+        **(_fidelity(listener, ready, score) if depth.distortions or depth.per_frame else {}),
     )  # fmt: skip
     return File(key, source, evidence, ready.requests)
 
@@ -247,6 +249,15 @@ def _prepared(source: Source, plan: Plan, key: str) -> Prepared:
 def asked_medium(ready: Prepared, plan: Plan) -> str:
     """Return what a file is called in questions: frames that are asked about singly are images."""
     return "image" if plan.video_mode == "per-frame" else ready.media.kind
+
+
+def _fidelity(listener: Listener, ready: Prepared, score: Score) -> dict[str, Any]:
+    """Return the fields of a file's evidence that heads fill."""
+    found = listener.fidelities(ready.requests)
+    if found is None:
+        return {}
+    frames = tuple(found) if score.frames is not None and len(found) == len(score.frames) else None
+    return {"fidelity": float(np.mean(found)), "fidelities": frames}
 
 
 def _moments(source: Source, plan: Plan) -> tuple[list[Any], list[Any], float]:

@@ -157,10 +157,10 @@ class Listener:
                 severities.append(_between(most, scale))
         return presence, severities
 
-    def fidelity(self, shown: Sequence[Request]) -> float | None:
-        """Return how near pictures are to undistorted ones, by the model's own heads; None where it has none."""
+    def fidelities(self, shown: Sequence[Request]) -> list[float] | None:
+        """Return how near each picture is to an undistorted one, by the model's own heads; None without heads."""
         found = self._heads(shown)
-        return None if found is None else float(np.mean([one.fidelity for one in found]))
+        return None if found is None else [one.fidelity for one in found]
 
     def _found(self, shown: Sequence[Request], categories: Sequence[str]) -> list[dict[str, Diagnosis]] | None:
         """Return what the model's own heads find in each picture; None where it has none for all the categories."""

@@ -74,6 +74,8 @@ class FileEvidence(Record):
     fidelity: float | None = Field(default=None, ge=1, le=5)
     """How near to the undistorted original, by a model's own heads (:class:`mllmqa.models.base.Examined`); of a
     video the mean of its frames."""
+    fidelities: tuple[float, ...] | None = None
+    """The same of each frame, in the order of the score's frames; None of pictures and of frames seen together."""
     unread: dict[str, str] = Field(default_factory=dict)
     """What could not be read → why: ``presence`` (of all), ``presence:CATEGORY``, ``severity:CATEGORY``."""
 

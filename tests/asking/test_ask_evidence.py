@@ -14,6 +14,7 @@ from mllmqa.asking.listening import Listener, severity_scale
 from mllmqa.asking.records import Evidence, FileEvidence
 from mllmqa.asking.scope import Asked
 from mllmqa.asking.speaking import How, shown_of, speak
+from mllmqa.data import distortions
 from mllmqa.data.distortions.engine import CATEGORIES
 from mllmqa.data.tasks.wording import vocabulary, wording
 from mllmqa.data.video_distortions import IN_TIME, apply, read_clip, write_clip
@@ -271,6 +272,27 @@ def test_nothing_is_looked_at_where_no_distortion_is_asked_about(
     file, backend = read(headed, frozen[0], frames="uniform:2", distortions=False)
     assert (file.presence, file.severities, file.fidelity) == ((), (), None)
     assert (backend.examined, backend.slices) == ([], [])
+
+
+def test_frames_are_judged_by_score_and_fidelity_where_it_is_asked_when(nano: Scorer, tmp_path: Path) -> None:
+    """A span that is distorted is found by both together; a clip's own ups and downs are in the scores alone."""
+    clip = read_clip(FLOWER, short_side=180, span_s=(0.0, 4.0))
+    frames = clip.frames_THWC.copy()
+    start, end = 1.0, 2.2
+    for k in clip.numbers((start, end)):
+        frames[k] = distortions.apply(frames[k], "noise_gaussian_rgb", 4, np.random.default_rng(int(k))).pixels
+    path = write_clip(clip.with_frames(frames), tmp_path / "clip.mp4")
+    file, _ = read(nano, path, frames="uniform:16", per_frame=True, distortions=False)
+    assert file.fidelities is not None
+    assert file.score.frames is not None
+    assert len(file.fidelities) == len(file.score.frames) == 16
+    assert file.fidelity == pytest.approx(np.mean(file.fidelities))
+    boxes, spans = compose.worst_places(file)
+    assert boxes == []
+    assert any(a < end and start < b for a, b in spans)
+    inside = [start <= one.timestamp_s < end for one in file.score.frames]
+    near = np.array(file.fidelities)
+    assert near[inside].mean() < near[np.logical_not(inside)].mean() - 0.3
 
 
 def test_a_clip_of_two_pictures_of_slices_is_one_reading(headed: Scorer) -> None:

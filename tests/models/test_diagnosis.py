@@ -115,7 +115,7 @@ def test_other_models_have_none(tmp_path: Path) -> None:
     assert (backend.examines, backend.examines_time) == (False, False)
     assert not backend.examines_time
     shown = [Request(PROMPT, (photo_pixels(64, 64),))]
-    assert Listener(scorer).fidelity(shown) is None
+    assert Listener(scorer).fidelities(shown) is None
     assert not Listener(scorer).sees_moments
 
 
@@ -165,8 +165,8 @@ def test_a_picture_is_examined_once(nano: Scorer) -> None:
     shown = [Request(PROMPT, (picture,)) for picture in pictures()]
     listener.presence(shown[:2], ["blur"], "image")
     listener.how(shown[1], ["blur"], "image")
-    near = listener.fidelity(shown)
+    near = listener.fidelities(shown)
     assert backend.examined == [2, 1]
-    assert near == pytest.approx(np.mean([one.fidelity for one in nano.backend.examine(pictures())]))  # type: ignore[attr-defined]
-    assert listener.fidelity([replace(shown[0], images=tuple(pictures()[:2]))]) is None  # a clip is no picture
+    assert near == pytest.approx([one.fidelity for one in nano.backend.examine(pictures())])  # type: ignore[attr-defined]
+    assert listener.fidelities([replace(shown[0], images=tuple(pictures()[:2]))]) is None  # a clip is no picture
     assert (backend.examined, backend.asked) == ([2, 1], 0)
