@@ -2,7 +2,8 @@
 
 The classes are Otsu's (IEEE Trans. SMC 1979): the split of the values with the largest variance between both sides.
 If the means of the classes are nearer than :data:`~mllmqa.asking.thresholds.PLACE_GAP`, quality is even: no place
-is named; nor is one named that is :data:`~mllmqa.asking.thresholds.EVERYWHERE` or more of all.
+is named; nor is one named that is :data:`~mllmqa.asking.thresholds.EVERYWHERE` or more of all. So large a lower
+class is divided again: a few tiles or frames that are better than all others do not hide the worst.
 """
 
 from __future__ import annotations
@@ -40,9 +41,24 @@ def lower_class(values: Sequence[float], least_gap: float = thresholds.PLACE_GAP
     return sorted(order[:size])
 
 
+def worst(values: Sequence[float]) -> list[int]:
+    """Return the indices of the worst: the lower class, divided again while it is nearly all; none if all is even.
+
+    >>> worst([3.0, 3.1, 2.2, 3.0, 3.1, 3.0, 3.0, 4.9, 4.9])
+    [2]
+    """
+    chosen = lower_class(values)
+    while len(chosen) >= thresholds.EVERYWHERE * len(values):
+        within = lower_class([values[k] for k in chosen])
+        if not within:
+            return []
+        chosen = [chosen[k] for k in within]
+    return chosen
+
+
 def worst_boxes(tiles: TileMap) -> list[Box]:
-    """Return boxes of the tiles whose scores are the lower class; none where quality is even."""
-    return _boxes(lower_class(tiles.values), tiles)
+    """Return boxes of the tiles whose scores are worst; none where quality is even."""
+    return _boxes(worst(tiles.values), tiles)
 
 
 def boxes_of(category: str, tiles: TileMap) -> list[Box]:
@@ -52,14 +68,14 @@ def boxes_of(category: str, tiles: TileMap) -> list[Box]:
 
 
 def worst_spans(values: Sequence[float], times_s: Sequence[float], duration_s: float) -> list[Span]:
-    """Return the spans of the frames whose scores are the lower class; none where quality is even.
+    """Return the spans of the frames whose scores are worst; none where quality is even.
 
     Args:
         values: Score of each frame.
         times_s: When each is shown, rising.
         duration_s: Of the video; a frame stands for the time nearer to it than to its neighbours.
     """
-    return _spans(lower_class(values), times_s, duration_s)
+    return _spans(worst(values), times_s, duration_s)
 
 
 def spans_of(probabilities: Sequence[float], times_s: Sequence[float], duration_s: float) -> list[Span]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mllmqa.asking import places, thresholds
 from mllmqa.asking.places import boxes_of, lower_class, spans_of, worst_boxes, worst_spans
 from mllmqa.asking.records import TileMap
 
@@ -77,3 +78,20 @@ def test_boxes_hold_exactly_the_worse_tiles(values: list[float], columns: int) -
         round((b[2] - b[0]) * columns / 1000) * round((b[3] - b[1]) * rows / 1000) for b in worst_boxes(found)
     )
     assert covered == (0 if len(chosen) >= 0.7 * len(values) else len(chosen))
+
+
+def test_a_few_better_frames_do_not_hide_the_worst() -> None:
+    """As on a real clip: two frames of a still scene are far above, and a span of JPEG is below the rest."""
+    values = [3.2, 3.25, 3.15, 3.1, 3.1, 3.1, 3.1, 3.05, 3.1, 3.85, 2.45, 2.75, 2.75, 2.75, 2.75, 3.95]
+    times = [0.5 * k + 0.25 for k in range(16)]
+    assert places.lower_class(values) == [k for k in range(16) if k not in (9, 15)]
+    assert places.worst(values) == [10, 11, 12, 13, 14]
+    assert places.worst_spans(values, times, 8.0) == [(5.0, 7.5)]
+
+
+@given(st.lists(st.floats(1, 5), min_size=1, max_size=40))
+def test_the_worst_are_below_the_others_and_never_nearly_all(values: list[float]) -> None:
+    found = places.worst(values)
+    others = [values[k] for k in range(len(values)) if k not in found]
+    assert len(found) < thresholds.EVERYWHERE * len(values)
+    assert not found or max(values[k] for k in found) < min(others)
