@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,15 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read a checkpoint; tensors and plain values only (no pickled code)."""
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return state
+
+
+def absent_parts(folder: Path, parts: int, process: int, of: int) -> Iterator[tuple[int, Path]]:
+    """Yield number and file of the parts of a table that one of `of` processes makes and that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in range(process, parts, of):
+        path = folder / f"{part:05d}.pt"
+        if not path.exists():
+            yield part, path
 
 
 def is_done(plan: Plan) -> bool:

@@ -25,7 +25,7 @@ from mllmqa.data.video_distortions.registry import category_of_video
 from mllmqa.errors import DataError
 from mllmqa.media.slices import STRIP, held, moments, runs, slices
 from mllmqa.models.nano.timing import TimeHeads
-from mllmqa.training.loop import Losses, save_atomically
+from mllmqa.training.loop import Losses, absent_parts, save_atomically
 from mllmqa.training.samples import Pixels, read_rgb
 
 log = logging.getLogger(__name__)
@@ -145,11 +145,7 @@ def write_clips(clips: Clips, count: int, folder: Path, process: int, of: int) -
         process: This one makes every `of`-th part.
         of: Processes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in range(process, -(-count // PART), of):
-        path = folder / f"{part:05d}.pt"
-        if path.exists():
-            continue
+    for part, path in absent_parts(folder, -(-count // PART), process, of):
         found = [one for index in range(part * PART, (part + 1) * PART) for one in clips[index]]
         pictures, severities = ([torch.from_numpy(values) for values in each] for each in zip(*found, strict=True))
         save_atomically({"slices": pictures, "severity": severities}, path)

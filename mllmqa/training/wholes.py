@@ -21,7 +21,7 @@ from mllmqa.data.fullref import PseudoMos, measure
 from mllmqa.media.views import fit_short
 from mllmqa.models.nano.categories import StatisticHeads
 from mllmqa.models.nano.vision import NanoVisionModel
-from mllmqa.training.loop import Losses, save_atomically
+from mllmqa.training.loop import Losses, absent_parts, save_atomically
 from mllmqa.training.samples import Pixels, drawn, made, read_rgb, severities
 
 log = logging.getLogger(__name__)
@@ -104,11 +104,7 @@ def write_rows(tower: NanoVisionModel, wholes: Wholes, count: int, folder: Path,
         process: This one makes every `of`-th part.
         of: Processes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in range(process, -(-count // PART), of):
-        path = folder / f"{part:05d}.pt"
-        if path.exists():
-            continue
+    for part, path in absent_parts(folder, -(-count // PART), process, of):
         made_rows = [wholes[index] for index in range(part * PART, (part + 1) * PART)]
         seen = [tower.statistics(_as_seen(pixels))[0] for pixels, _, _ in made_rows]
         severity = torch.tensor([strong for _, strong, _ in made_rows])
