@@ -73,30 +73,12 @@ def main() -> None:
 
     # 3. The tower: distortions, then opinions.
     samples = out / "nano" / "samples.jsonl"
-    run(
-        HERE / "nano.py",
-        "--smoke",
-        "--data",
-        rated,
-        "--pristine",
-        pristine,
-        "--samples",
-        samples,
-        "--out",
-        out / "tower",
-    )
+    tower = ("--data", rated, "--pristine", pristine, "--samples", samples, "--out", out / "tower")
+    run(HERE / "nano.py", "--smoke", *tower)
 
     # 4. The decoder, on the same rows of opinions and on the samples.
-    run(
-        *build,
-        "deqa",
-        "--src",
-        f"rated={out / 'tower' / 'fit.csv'}",
-        *TABLE,
-        "--out",
-        out / "opinions",
-        "assumed_std=0.6",
-    )
+    fit = f"rated={out / 'tower' / 'fit.csv'}"
+    run(*build, "deqa", "--src", fit, *TABLE, "--out", out / "opinions", "assumed_std=0.6")
     data = ",".join(str(out / name / "samples.jsonl") for name in ("opinions", "nano"))
     small = ("precision=fp32", "batch=16", "epochs=6", "optimizer.rate=3e-3", "frames=uniform:2", "log_every=5")
     base = f"model={out / 'tower' / 'base'}"
