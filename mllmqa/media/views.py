@@ -15,7 +15,8 @@
 ``square-tiles:N``     squares of the short side, evenly along the long side, each N×N
 =====================  ===============================================================================
 
-All resizing is Pillow's bicubic filter (torch's differs); a frame that has the size already is not touched.
+All resizing is Pillow's bicubic filter, but that of nano's ``fit-short``: there torch computes the same filter, a
+sixth of the time and at most one grey level off. A frame that has the size already is not touched.
 """
 
 from __future__ import annotations
@@ -151,10 +152,16 @@ def resize(frame_HWC: Frame, width: int, height: int) -> Frame:
 
 def resize_short(frame_HWC: Frame, short_px: int) -> Frame:
     """Resize so that the short side has ``short_px`` pixels; the long side is cut to a whole number."""
+    height, width = _short_size(frame_HWC, short_px)
+    return resize(frame_HWC, width, height)
+
+
+def _short_size(frame_HWC: Frame, short_px: int) -> tuple[int, int]:
+    """Return height and width of the frame when its short side is brought to ``short_px`` pixels."""
     height, width = frame_HWC.shape[:2]
     if width <= height:
-        return resize(frame_HWC, short_px, max(1, short_px * height // width))
-    return resize(frame_HWC, max(1, short_px * width // height), short_px)
+        return max(1, short_px * height // width), short_px
+    return short_px, max(1, short_px * width // height)
 
 
 def fit(frame_HWC: Frame, long_px: int) -> Frame:
@@ -168,7 +175,14 @@ def fit(frame_HWC: Frame, long_px: int) -> Frame:
 
 def fit_short(frame_HWC: Frame, short_px: int) -> Frame:
     """Shrink so that the short side has at most ``short_px`` pixels."""
-    return frame_HWC if min(frame_HWC.shape[:2]) <= short_px else resize_short(frame_HWC, short_px)
+    if min(frame_HWC.shape[:2]) <= short_px:
+        return frame_HWC
+    import torch
+    from torch.nn.functional import interpolate
+
+    size = _short_size(frame_HWC, short_px)
+    planes = torch.from_numpy(np.require(frame_HWC, requirements="CW")).permute(2, 0, 1)[None]
+    return interpolate(planes, size, mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def pad_square(frame_HWC: Frame, color: Color) -> Frame:

@@ -68,6 +68,7 @@ def load_backend(
         ModelLoadError: Anything missing, unreadable or inconsistent in the model's files.
     """
     from mllmqa.models.hf import HFBackend
+    from mllmqa.models.nano import folding
 
     if source.remote:
         raise UsageError("a model behind an endpoint has no files here", where=source.name)
@@ -83,6 +84,7 @@ def load_backend(
     if source.adapter is not None:
         adapter = adapters.folder_of(source.adapter, source.adapter_revision)
         model = adapters.attach(model, adapter, merge=how is None, where=source.name)
+    folding.fold(model)
     if options.compiled:
         _compile(model)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
