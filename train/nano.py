@@ -35,7 +35,7 @@ from mllmqa import prompts
 from mllmqa.data import distortions, duplicates, registry, video_distortions
 from mllmqa.data.sample import parse_sample
 from mllmqa.errors import TrainingError
-from mllmqa.models.nano import build
+from mllmqa.models.nano import build, folding
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
@@ -171,10 +171,8 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
     """Fit the heads for distortions to whole pictures; each process looks at its share of them."""
     how, seed = config["heads"], config["seed"]
     good = [row.path for row in rows if row.level >= how["good_min_level"]]
-    drawn = ("pristine_share", "view_px", "zoom", "judged")
-    pictures = wholes.Wholes(
-        pristine, good, short_px=tuple(how["short_px"]), seed=seed, **{name: how[name] for name in drawn}
-    )
+    drawn = ("pristine_share", "view_px", "short_px", "shrunk_px", "zoom", "reduced", "judged")
+    pictures = wholes.Wholes(pristine, good, seed=seed, **{name: how[name] for name in drawn})
     wholes.write_rows(tower, pictures, how["pictures"], out / "wholes", *share())
     loop.wait()
     plan = Plan("heads", out, how["steps"])
@@ -283,6 +281,7 @@ def main() -> None:
     for name in config["tower_stages"]:
         train_tower(name, rows, shown, config, args.out)
     tower = whole_tower(config, args.out)
+    folding.fold(tower)
     fit_heads(tower, rows, shown, config, args.out)
     fit_time(tower, args.clips, shown, config, args.out)
     if torch.distributed.is_initialized():

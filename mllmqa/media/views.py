@@ -182,7 +182,8 @@ def fit_short(frame_HWC: Frame, short_px: int) -> Frame:
 
     size = _short_size(frame_HWC, short_px)
     planes = torch.from_numpy(np.require(frame_HWC, requirements="CW")).permute(2, 0, 1)[None]
-    return interpolate(planes, size, mode="bicubic", antialias=True)[0].permute(1, 2, 0).numpy()
+    shrunk = interpolate(planes, size, mode="bicubic", antialias=True)
+    return np.ascontiguousarray(shrunk[0].permute(1, 2, 0).numpy())
 
 
 def pad_square(frame_HWC: Frame, color: Color) -> Frame:

@@ -84,7 +84,8 @@ def load_backend(
     if source.adapter is not None:
         adapter = adapters.folder_of(source.adapter, source.adapter_revision)
         model = adapters.attach(model, adapter, merge=how is None, where=source.name)
-    folding.fold(model)
+    if where != BALANCED:
+        folding.fold(model)
     if options.compiled:
         _compile(model)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))

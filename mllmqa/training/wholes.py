@@ -30,6 +30,8 @@ PART = 250
 """Rows of a file."""
 LEAST_SPREAD = 1e-3
 """Of a statistic, where it hardly varies."""
+SUPPOSED = 0.5
+"""Weight of a pseudo-MOS that is supposed; a judged one has 1."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,13 @@ class Wholes:
 
     Attributes:
         pristine: Undistorted photos.
-        good: Photos that people rated high; they stand in for undistorted ones.
+        good: Photos that people did not rate low; shrunk, they stand in for undistorted ones.
         pristine_share: Of the draws.
         view_px: Short side at which the model sees pictures.
-        short_px: Least and greatest short side of the photos when they are distorted; half have the greatest.
-        zoom: Least share of its sides that is taken of a photo.
+        short_px: Least and greatest short side of pristine photos when they are distorted; half have the greatest.
+        shrunk_px: The same of rated photos, evenly: what is wrong with them is lost with the pixels.
+        zoom: Least share of its sides that is taken of a pristine photo.
+        reduced: Least share of its sides at which a rated photo is seen, half of the time; else as it is.
         judged: Share of rows with a pseudo-MOS.
         seed: Root of all randomness.
     """
@@ -52,7 +56,9 @@ class Wholes:
     pristine_share: float
     view_px: int
     short_px: tuple[int, int]
+    shrunk_px: tuple[int, int]
     zoom: float
+    reduced: float
     judged: float
     seed: int
 
@@ -61,35 +67,45 @@ class Wholes:
         rng = np.random.default_rng([self.seed, index])
         pristine = not self.good or rng.random() < self.pristine_share
         paths = self.pristine if pristine else self.good
-        photo = self._part(np.asarray(read_rgb(paths[int(rng.integers(len(paths)))])), rng)
+        photo = self._part(np.asarray(read_rgb(paths[int(rng.integers(len(paths)))])), pristine, rng)
         pixels, recipe = made(photo, drawn(rng), int(rng.integers(2**31)))
         judged = float("nan")
         if rng.random() < self.judged:
             scale = PseudoMos.default()
             judged = scale.score(measure(photo, pixels, scale.names))
-        return fit_short(pixels, self.view_px), severities(recipe), judged
+        seen_at = rng.uniform(self.reduced, 1) if not pristine and rng.random() < 0.5 else 1.0
+        view_px = min(self.view_px, round(seen_at * min(pixels.shape[:2])))
+        return fit_short(pixels, view_px), severities(recipe), judged
 
-    def _part(self, photo: Pixels, rng: np.random.Generator) -> Pixels:
+    def _part(self, photo: Pixels, pristine: bool, rng: np.random.Generator) -> Pixels:
         """A part of the photo of its own shape, maybe mirrored, brought to a short side; never enlarged."""
         height, width = photo.shape[:2]
-        share = rng.uniform(self.zoom, 1) if rng.random() < 0.6 else 1.0
+        share = rng.uniform(self.zoom, 1) if pristine and rng.random() < 0.6 else 1.0
         rows, columns = round(height * share), round(width * share)
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
         photo = photo[top : top + rows, left : left + columns]
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
-        least, most = self.short_px
-        short = most if rng.random() < 0.5 else int(rng.integers(least, most + 1))
+        least, most = self.short_px if pristine else self.shrunk_px
+        short = most if pristine and rng.random() < 0.5 else int(rng.integers(least, most + 1))
         return distortions.to_short_side(np.ascontiguousarray(photo), min(short, rows, columns))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """`statistics` (N, S), `severity` (N, C) 0: not there, `judged` (N,) 1..5 or NaN; all float32."""
+    """`statistics` (N, S), `severity` (N, C) 0: not there, `judged` (N,) 1..5 or NaN, `supposed` (N,); all float32.
+
+    `supposed` is what the severities alone say of the pseudo-MOS.
+    """
 
     statistics: Tensor
     severity: Tensor
     judged: Tensor
+    supposed: Tensor
+
+    def of(self, chosen: Tensor) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.statistics[chosen], self.severity[chosen], self.judged[chosen], self.supposed[chosen])
 
 
 @torch.inference_mode()
@@ -122,7 +138,30 @@ def read_rows(folder: Path) -> Rows:
     """Read all parts."""
     parts = [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
     names = ("statistics", "severity", "judged")
-    return Rows(*(torch.cat([part[name] for part in parts]).float() for name in names))
+    statistics, severity, judged = (torch.cat([part[name] for part in parts]).float() for name in names)
+    return Rows(statistics, severity, judged, supposed(severity, judged))
+
+
+def supposed(severity: Tensor, judged: Tensor) -> Tensor:
+    """Return the pseudo-MOS that the severities speak for, 1..5: few are judged, and distortions are known of all.
+
+    Ridge regression (penalty 1) on s, s² and s > 0 of every category, over the judged rows.
+
+    Args:
+        severity: (N, C), 0: not there.
+        judged: (N,), 1..5 or NaN.
+
+    Returns:
+        (N,); NaN where nothing was judged at all.
+    """
+    told = torch.cat([severity, severity.square(), (severity > 0).float()], dim=1).double()
+    known = judged.isfinite()
+    inputs, wanted = told[known], judged[known].double()
+    middle, mean = inputs.mean(0), wanted.mean()
+    inputs = inputs - middle
+    normal = inputs.T @ inputs + torch.eye(told.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(normal, inputs.T @ (wanted - mean))
+    return ((told - middle) @ weights + mean).clamp(1, 5).float()
 
 
 def standardise(heads: StatisticHeads, rows: Rows) -> None:
@@ -135,11 +174,11 @@ def batches(rows: Rows, size: int, seed: tuple[int, ...], steps: range) -> Itera
     """Draw rows; the batch of a step is a function of (seed, step)."""
     for step in steps:
         chosen = torch.from_numpy(np.random.default_rng([*seed, step]).integers(len(rows.severity), size=size))
-        yield Rows(rows.statistics[chosen], rows.severity[chosen], rows.judged[chosen])
+        yield rows.of(chosen)
 
 
 def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float, clean: float) -> Losses:
-    """Losses of a batch: presence, severity of what is there, fidelity of what was judged.
+    """Losses of a batch: presence, severity of what is there, fidelity as judged or as supposed.
 
     Args:
         heads: Trained.
@@ -152,12 +191,14 @@ def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float, c
     shaken = batch.statistics + noise * torch.randn_like(batch.statistics) * heads.spread
     presence, severity, fidelity = heads(shaken, drop)
     there, judged = batch.severity > 0, batch.judged.isfinite()
+    near = torch.where(judged, batch.judged, batch.supposed)
+    sure = torch.where(judged, 1.0, SUPPOSED) * near.isfinite()
     missed = F.binary_cross_entropy_with_logits(presence, there.float(), reduction="none").mean(1)
     weight = torch.where(there.any(1), 1.0, clean)
     wrong = F.smooth_l1_loss(severity, batch.severity, beta=0.5, reduction="none")
-    far = F.smooth_l1_loss(fidelity, batch.judged.nan_to_num(), beta=0.3, reduction="none")
+    far = F.smooth_l1_loss(fidelity, near.nan_to_num(), beta=0.3, reduction="none")
     return {
         "presence": (missed * weight).sum() / weight.sum(),
         "severity": (wrong * there).sum() / there.sum().clamp(min=1),
-        "fidelity": (far * judged).sum() / judged.sum().clamp(min=1),
+        "fidelity": (far * sure).mean(),
     }

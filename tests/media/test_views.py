@@ -15,7 +15,7 @@ from PIL import Image
 
 from mllmqa.errors import UnknownNameError, UsageError
 from mllmqa.media import MEAN_COLOR, decode_image, open_media, parse_view
-from mllmqa.media.views import fragment_corners, fragments, square_tiles, tiles
+from mllmqa.media.views import fragment_corners, fragments, resize, square_tiles, tiles
 from tests.media.made import SHARED, scene
 
 VIEWS = {
@@ -265,6 +265,19 @@ def test_fit_short_shrinks_to_the_short_side_and_never_enlarges(
 ) -> None:
     (seen,) = parse_view("fit-short:45")(np.zeros((height, width, 3), np.uint8))
     assert seen.shape[:2] == expected
+
+
+@pytest.mark.parametrize("kept", ["as they are", "read-only", "turned over"])
+def test_fit_short_is_pillows_bicubic_filter_to_one_grey_level(kept: str) -> None:
+    frame = scene(3, 300, 170)
+    if kept == "read-only":
+        frame.flags.writeable = False
+    if kept == "turned over":
+        frame = frame[::-1, ::-1]
+    (seen,) = parse_view("fit-short:64")(frame)
+    wanted = resize(np.ascontiguousarray(frame), seen.shape[1], seen.shape[0])
+    assert seen.dtype == np.uint8
+    assert np.abs(seen.astype(int) - wanted).max() <= 1
 
 
 @pytest.mark.parametrize("name", sorted(VIEWS))

@@ -18,7 +18,16 @@ from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training import wholes
 from mllmqa.training.loop import Losses, Plan, fit, load_state, weighted
-from mllmqa.training.wholes import Rows, Wholes, batches, head_losses, read_rows, standardise, write_rows
+from mllmqa.training.wholes import (
+    Rows,
+    Wholes,
+    batches,
+    head_losses,
+    read_rows,
+    standardise,
+    supposed,
+    write_rows,
+)
 from tests.conftest import photo_pixels
 
 PART = 3
@@ -37,7 +46,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def drawn(photos: list[Path]) -> Wholes:
     return Wholes(
-        photos[:2], photos[2:], pristine_share=0.5, view_px=72, short_px=(48, 80), zoom=0.7, judged=0.0, seed=5
+        photos[:2],
+        photos[2:],
+        0.5,
+        view_px=72,
+        short_px=(48, 80),
+        shrunk_px=(40, 60),
+        zoom=0.7,
+        reduced=1.0,
+        judged=0.0,
+        seed=5,
     )
 
 
@@ -63,7 +81,7 @@ def made_rows(count: int = 90) -> Rows:
     severity[:, 0] = (statistics[:, 0] > 0) * statistics[:, 1].clamp(1, 5)
     judged = torch.full((count,), math.nan)
     judged[::3] = (3 + statistics[::3, 0]).clamp(1, 5)
-    return Rows(statistics, severity, judged)
+    return Rows(statistics, severity, judged, supposed(severity, judged))
 
 
 # ------------------------------------------------------------------ pictures
@@ -96,7 +114,18 @@ def test_pictures_are_as_the_model_sees_them(drawn: Wholes) -> None:
 
 def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
     """Without zoom, an undistorted one is the photo itself, or its mirror image; any other is not."""
-    plain = Wholes(photos[3:], [], 1.0, view_px=64, short_px=(64, 64), zoom=1.0, judged=0.0, seed=1)
+    plain = Wholes(
+        photos[3:],
+        [],
+        1.0,
+        view_px=64,
+        short_px=(64, 64),
+        shrunk_px=(64, 64),
+        zoom=1.0,
+        reduced=1.0,
+        judged=0.0,
+        seed=1,
+    )
     with Image.open(photos[3]) as image:
         photo = np.asarray(image.convert("RGB"))
     told = []
@@ -109,10 +138,20 @@ def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
 
 
 def test_good_photos_stand_in_for_undistorted_ones(drawn: Wholes, photos: list[Path]) -> None:
-    only = replace(drawn, pristine_share=0.0, good=photos[3:], zoom=1.0, short_px=(64, 64))
-    assert {only[k][0].shape for k in range(4)} == {(64, 64, 3)}  # the square one, always
+    only = replace(drawn, pristine_share=0.0, good=photos[3:], short_px=(64, 64))
+    shapes = {only[k][0].shape for k in range(12)}
+    assert all(height == width for height, width, _ in shapes), "the whole square one, always"
+    assert len(shapes) > 3 and all(40 <= height <= 60 for height, _, _ in shapes), "shrunk"
     alone = replace(drawn, pristine_share=0.0, good=(), pristine=photos[3:], zoom=1.0, short_px=(64, 64))
     assert {alone[k][0].shape for k in range(4)} == {(64, 64, 3)}  # nothing else is there
+
+
+def test_rated_photos_are_seen_as_they_are_or_smaller(drawn: Wholes, photos: list[Path]) -> None:
+    only = replace(drawn, pristine_share=0.0, good=photos[3:], shrunk_px=(60, 60), reduced=0.5, view_px=60)
+    sides = [only[k][0].shape[0] for k in range(40)]
+    assert all(30 <= side <= 60 for side in sides)
+    assert 10 < sum(side == 60 for side in sides) < 30, "half of them as they are"
+    assert len(set(sides)) > 5
 
 
 def test_photos_are_never_enlarged(drawn: Wholes) -> None:
@@ -124,7 +163,18 @@ def test_some_are_judged(tmp_path: Path) -> None:
     """By full-reference metrics, which want 161 pixels, against what was there before: the untouched is best."""
     path = tmp_path / "photo.png"
     Image.fromarray(photo_pixels(170, 164)).save(path)
-    unjudged = Wholes([path], [], 1.0, view_px=64, short_px=(164, 164), zoom=1.0, judged=0.0, seed=1)
+    unjudged = Wholes(
+        [path],
+        [],
+        1.0,
+        view_px=64,
+        short_px=(164, 164),
+        shrunk_px=(164, 164),
+        zoom=1.0,
+        reduced=1.0,
+        judged=0.0,
+        seed=1,
+    )
     clean = next(k for k in range(40) if not any(unjudged[k][1]))
     worse = next(k for k in range(40) if any(unjudged[k][1]))
     judged = replace(unjudged, judged=1.0)
@@ -208,6 +258,23 @@ def test_the_batch_of_a_step_depends_on_seed_and_step_alone() -> None:
     assert all(tuple(row) in known for batch in all_ for row in batch.statistics.tolist())
 
 
+def test_what_is_supposed_follows_the_severities_of_those_judged() -> None:
+    """Each category's own curve: one costs half a level a step, the other two levels at once and no more."""
+    chance = torch.Generator().manual_seed(3)
+    severity = torch.randint(0, 6, (400, 2), generator=chance).float() * (
+        torch.rand(400, 2, generator=chance) < 0.5
+    )
+    truth = 5 - 0.4 * severity[:, 0] - 1.5 * (severity[:, 1] > 0)
+    judged = torch.where(torch.rand(400, generator=chance) < 0.3, truth, math.nan)
+    found = supposed(severity, judged)
+    assert found.dtype == torch.float32
+    assert float((found - truth)[judged.isnan()].abs().max()) < 0.25  # the penalty shrinks a little
+    assert bool(((found >= 1) & (found <= 5)).all())
+    few = torch.where(torch.arange(400) < 2, truth, math.nan)
+    assert bool(supposed(severity, few).isfinite().all())
+    assert bool(supposed(severity, torch.full((400,), math.nan)).isnan().all())
+
+
 def constant(presence: float, severity: float, fidelity: float) -> StatisticHeads:
     heads = StatisticHeads(3, 4, 2)
     with torch.no_grad():
@@ -222,28 +289,31 @@ def plain(found: Losses) -> dict[str, float]:
 
 
 def test_losses_by_hand() -> None:
-    """Of what is not there no severity is asked, of what nobody judged no fidelity."""
+    """Of what is not there no severity is asked; a fidelity that is only supposed counts half."""
     batch = Rows(
         torch.zeros(3, 3),
         torch.tensor([[2.0, 0.0], [0.0, 5.0], [0.0, 0.0]]),
         torch.tensor([math.nan, 4.0, 2.9]),
+        torch.tensor([5.0, 1.0, 1.0]),
     )
     found = plain(head_losses(constant(1.0, 2.5, 3.0), batch, drop=0.0, noise=0.0, clean=1.0))
     yes, no = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
     assert found["presence"] == pytest.approx((2 * yes + 4 * no) / 6, rel=1e-5)
     assert found["severity"] == pytest.approx(((0.5 - 0.25) + (2.5 - 0.25)) / 2, rel=1e-5)
-    assert found["fidelity"] == pytest.approx(((1 - 0.15) + 0.5 * 0.1**2 / 0.3) / 2, rel=1e-4)
+    assert found["fidelity"] == pytest.approx((0.5 * (2 - 0.15) + (1 - 0.15) + 0.5 * 0.1**2 / 0.3) / 3, rel=1e-4)
 
 
 def test_undistorted_pictures_count_as_much_as_is_said() -> None:
-    batch = Rows(torch.zeros(2, 3), torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.full((2,), math.nan))
+    unknown = torch.full((2,), math.nan)
+    batch = Rows(torch.zeros(2, 3), torch.tensor([[3.0, 0.0], [0.0, 0.0]]), unknown, unknown)
     found = plain(head_losses(constant(1.0, 3.0, 3.0), batch, drop=0.0, noise=0.0, clean=4.0))
     yes, no = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
     assert found["presence"] == pytest.approx(((yes + no) / 2 + 4 * no) / 5, rel=1e-5)
 
 
 def test_nothing_there_and_nothing_judged_costs_nothing() -> None:
-    batch = Rows(torch.zeros(2, 3), torch.zeros(2, 2), torch.full((2,), math.nan))
+    unknown = torch.full((2,), math.nan)
+    batch = Rows(torch.zeros(2, 3), torch.zeros(2, 2), unknown, unknown)
     found = plain(head_losses(constant(0.0, 3.0, 3.0), batch, drop=0.0, noise=0.0, clean=1.0))
     assert (found["severity"], found["fidelity"]) == (0, 0)
     assert found["presence"] == pytest.approx(math.log(2))

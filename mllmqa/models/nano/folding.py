@@ -1,4 +1,4 @@
-"""Nano's towers as they answer: what a batch norm does at inference becomes part of the convolution beside it."""
+"""Nano's towers as they answer: what a batch norm does at inference is part of the convolution beside it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from mllmqa.models.nano.vision import DctStem, Residual
 
 
 def fold(model: nn.Module) -> None:
-    """Fold the batch norms of all of nano's towers in a model, in place; other models are left as they are.
+    """Let all of nano's towers in a model answer by convolutions that have their batch norms folded in.
 
-    The maps are the same up to rounding, and a pass over every map is saved per norm. A model that has been folded
-    answers; it is neither trained nor saved.
+    The maps are the same up to rounding, and a pass over every map is saved per norm. The modules themselves stay,
+    so the model can be saved; folded convolutions are copies, which neither training nor a move changes.
 
     Args:
-        model: In eval mode.
+        model: In eval mode, its weights as they will stay; without towers of nano it is left as it is.
     """
-    for module in list(model.modules()):
+    for module in model.modules():
         if isinstance(module, DctStem):
-            module.mix = fuse_conv_bn_eval(_after(module.norm, module.mix), module.mix_norm)
-            module.norm = module.mix_norm = nn.Identity()
+            module.folded = (fuse_conv_bn_eval(_after(module.norm, module.mix), module.mix_norm),)
         elif isinstance(module, Residual):
-            module.conv1 = fuse_conv_bn_eval(module.conv1, module.norm1)
-            module.conv2 = fuse_conv_bn_eval(module.conv2, module.norm2)
-            module.norm1 = module.norm2 = nn.Identity()
+            module.folded = (
+                fuse_conv_bn_eval(module.conv1, module.norm1),
+                fuse_conv_bn_eval(module.conv2, module.norm2),
+            )
 
 
 @torch.no_grad()

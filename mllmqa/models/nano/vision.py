@@ -57,6 +57,8 @@ class DctStem(nn.Module):
 
     ycbcr: Tensor
     dct: Tensor
+    folded: tuple[nn.Module, ...] | None = None
+    """What :mod:`~mllmqa.models.nano.folding` makes of norm, convolution and norm."""
 
     def __init__(self, config: NanoVisionConfig) -> None:
         super().__init__()
@@ -77,7 +79,10 @@ class DctStem(nn.Module):
         for plane in (cb, cr):
             maps += self._log(F.conv2d(plane, chroma, stride=STRIDE))
         maps.append(self.learned(pixels))
-        return F.relu(self.mix_norm(self.mix(self.norm(torch.cat(maps, dim=1)))))
+        mixed = torch.cat(maps, dim=1)
+        for step in self.folded or (self.norm, self.mix, self.mix_norm):
+            mixed = step(mixed)
+        return F.relu(mixed)
 
     @staticmethod
     def _log(coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,6 +93,9 @@ class DctStem(nn.Module):
 
 class Residual(nn.Module):
     """Two 3×3 convolutions with a shortcut; stride 2 halves each side, rounding up (odd sizes are fine)."""
+
+    folded: tuple[nn.Module, nn.Module] | None = None
+    """What :mod:`~mllmqa.models.nano.folding` makes of each convolution and its norm."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -100,8 +108,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        out = F.relu(self.norm1(self.conv1(x)))
-        out = self.norm2(self.conv2(out))
+        if self.folded:
+            first, second = self.folded
+            out = second(F.relu(first(x)))
+        else:
+            out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         if self.stride > 1:
             x = F.avg_pool2d(x, self.stride, ceil_mode=True)
         return F.relu(out + self.project(x))

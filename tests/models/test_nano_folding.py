@@ -1,0 +1,76 @@
+"""A folded tower sees what it saw, has no norm left to compute, and leaves other models alone."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mllmqa.models.nano import vision
+from mllmqa.models.nano.configuration import NanoVisionConfig
+from mllmqa.models.nano.folding import fold
+from mllmqa.models.nano.vision import NanoVisionModel, mean_and_std
+
+
+@pytest.fixture
+def tower() -> NanoVisionModel:
+    """With norms that do something: statistics, scales and shifts are drawn."""
+    chance = torch.Generator().manual_seed(2)
+    shape = {
+        "hidden_size": 8,
+        "stage_channels": [6, 8, 10, 12],
+        "stage_depths": [0, 1, 2, 1],
+        "learned_channels": 4,
+    }
+    tower = NanoVisionModel(NanoVisionConfig(**shape, category_tokens=3)).eval()
+    for norm in tower.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for values in (norm.weight.data, norm.running_var):
+                values.uniform_(0.5, 2, generator=chance)
+            for values in (norm.bias.data, norm.running_mean):
+                values.normal_(generator=chance)
+    return tower
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(8, 8), (37, 90), (64, 64)])
+def test_the_maps_are_the_same_but_for_rounding(tower: NanoVisionModel, size: tuple[int, int]) -> None:
+    pixels = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    folded = copy.deepcopy(tower)
+    fold(folded)
+    assert list(folded.state_dict()) == list(tower.state_dict()), "it can be saved"
+    for norm in folded.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.fill_(float("nan"))  # and is not asked any more
+    for before, after in zip(tower.maps(pixels), folded.maps(pixels), strict=True):
+        assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+
+
+def test_what_is_computed_in_bfloat16_stays_as_near(
+    tower: NanoVisionModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    exact = tower.maps(pixels)[-1]
+    monkeypatch.setattr(vision, "multiplies_bfloat16", lambda: True)
+    with torch.inference_mode():
+        before = tower._seen(pixels)[-1]
+        fold(tower)
+        after = tower._seen(pixels)[-1]
+    assert not torch.equal(before, exact), "this is bfloat16"
+    assert (after - exact).abs().mean() < 1.5 * (before - exact).abs().mean()
+
+
+def test_other_models_are_left_alone() -> None:
+    other = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    pixels = torch.rand(1, 3, 8, 8)
+    before = other(pixels)
+    fold(other)
+    assert torch.equal(before, other(pixels))
+
+
+def test_mean_and_std_are_those_of_torch() -> None:
+    maps = torch.randn(2, 5, 9, 7, generator=torch.Generator().manual_seed(1)) * 3 + 10
+    var, mean = torch.var_mean(maps, dim=(2, 3), unbiased=False)
+    assert torch.allclose(mean_and_std(maps), torch.cat([mean, (var + 1e-4).sqrt()], dim=1), rtol=1e-5)
