@@ -171,7 +171,7 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
     """Fit the heads for distortions to whole pictures; each process looks at its share of them."""
     how, seed = config["heads"], config["seed"]
     good = [row.path for row in rows if row.level >= how["good_min_level"]]
-    drawn = ("pristine_share", "view_px", "short_px", "shrunk_px", "zoom", "reduced", "judged")
+    drawn = ("pristine_share", "unshrunk", "view_px", "short_px", "shrunk_px", "zoom", "reduced", "judged")
     pictures = wholes.Wholes(pristine, good, seed=seed, **{name: how[name] for name in drawn})
     wholes.write_rows(tower, pictures, how["pictures"], out / "wholes", *share())
     loop.wait()

@@ -181,7 +181,7 @@ def fit_short(frame_HWC: Frame, short_px: int) -> Frame:
     from torch.nn.functional import interpolate
 
     size = _short_size(frame_HWC, short_px)
-    planes = torch.from_numpy(np.require(frame_HWC, requirements="CW")).permute(2, 0, 1)[None]
+    planes = torch.from_numpy(np.require(frame_HWC, requirements=["C", "W"])).permute(2, 0, 1)[None]
     shrunk = interpolate(planes, size, mode="bicubic", antialias=True)
     return np.ascontiguousarray(shrunk[0].permute(1, 2, 0).numpy())
 

@@ -42,11 +42,12 @@ class Wholes:
         pristine: Undistorted photos.
         good: Photos that people did not rate low; shrunk, they stand in for undistorted ones.
         pristine_share: Of the draws.
+        unshrunk: Share of the distorted versions of rated photos that are made of them as they are.
         view_px: Short side at which the model sees pictures.
-        short_px: Least and greatest short side of pristine photos when they are distorted; half have the greatest.
-        shrunk_px: The same of rated photos, evenly: what is wrong with them is lost with the pixels.
+        short_px: Least and greatest short side of photos when they are distorted; half have the greatest.
+        shrunk_px: Least and greatest short side of rated photos: what is wrong with them is lost with the pixels.
         zoom: Least share of its sides that is taken of a pristine photo.
-        reduced: Least share of its sides at which a rated photo is seen, half of the time; else as it is.
+        reduced: Least share of its sides at which a shrunk photo is seen, half of the time; else as it is.
         judged: Share of rows with a pseudo-MOS.
         seed: Root of all randomness.
     """
@@ -54,6 +55,7 @@ class Wholes:
     pristine: Sequence[Path]
     good: Sequence[Path]
     pristine_share: float
+    unshrunk: float
     view_px: int
     short_px: tuple[int, int]
     shrunk_px: tuple[int, int]
@@ -65,30 +67,34 @@ class Wholes:
     def __getitem__(self, index: int) -> tuple[Pixels, list[float], float]:
         """Return a picture as the model sees it, its severities (C,), its pseudo-MOS 1..5 or NaN."""
         rng = np.random.default_rng([self.seed, index])
+        recipe = drawn(rng)
         pristine = not self.good or rng.random() < self.pristine_share
+        shrunk = not pristine and not (recipe and rng.random() < self.unshrunk)
         paths = self.pristine if pristine else self.good
-        photo = self._part(np.asarray(read_rgb(paths[int(rng.integers(len(paths)))])), pristine, rng)
-        pixels, recipe = made(photo, drawn(rng), int(rng.integers(2**31)))
+        photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
+        if pristine and rng.random() < 0.6:
+            photo = self._part(photo, rng)
+        if rng.random() < 0.5:
+            photo = photo[:, ::-1]
+        least, most = self.shrunk_px if shrunk else self.short_px
+        short = int(rng.integers(least, most + 1)) if shrunk or rng.random() < 0.5 else most
+        photo = distortions.to_short_side(np.ascontiguousarray(photo), min(short, *photo.shape[:2]))
+        pixels, _ = made(photo, recipe, int(rng.integers(2**31)))
         judged = float("nan")
         if rng.random() < self.judged:
             scale = PseudoMos.default()
             judged = scale.score(measure(photo, pixels, scale.names))
-        seen_at = rng.uniform(self.reduced, 1) if not pristine and rng.random() < 0.5 else 1.0
+        seen_at = rng.uniform(self.reduced, 1) if shrunk and rng.random() < 0.5 else 1.0
         view_px = min(self.view_px, round(seen_at * min(pixels.shape[:2])))
         return fit_short(pixels, view_px), severities(recipe), judged
 
-    def _part(self, photo: Pixels, pristine: bool, rng: np.random.Generator) -> Pixels:
-        """A part of the photo of its own shape, maybe mirrored, brought to a short side; never enlarged."""
+    def _part(self, photo: Pixels, rng: np.random.Generator) -> Pixels:
+        """A random part of the photo, of its own shape."""
         height, width = photo.shape[:2]
-        share = rng.uniform(self.zoom, 1) if pristine and rng.random() < 0.6 else 1.0
+        share = rng.uniform(self.zoom, 1)
         rows, columns = round(height * share), round(width * share)
         top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-        photo = photo[top : top + rows, left : left + columns]
-        if rng.random() < 0.5:
-            photo = photo[:, ::-1]
-        least, most = self.short_px if pristine else self.shrunk_px
-        short = most if pristine and rng.random() < 0.5 else int(rng.integers(least, most + 1))
-        return distortions.to_short_side(np.ascontiguousarray(photo), min(short, rows, columns))
+        return photo[top : top + rows, left : left + columns]
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,8 @@ def supposed(severity: Tensor, judged: Tensor) -> Tensor:
     inputs = inputs - middle
     normal = inputs.T @ inputs + torch.eye(told.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(normal, inputs.T @ (wanted - mean))
-    return ((told - middle) @ weights + mean).clamp(1, 5).float()
+    found: Tensor = ((told - middle) @ weights + mean).clamp(1, 5).float()
+    return found
 
 
 def standardise(heads: StatisticHeads, rows: Rows) -> None:

@@ -49,6 +49,7 @@ def drawn(photos: list[Path]) -> Wholes:
         photos[:2],
         photos[2:],
         0.5,
+        0.3,
         view_px=72,
         short_px=(48, 80),
         shrunk_px=(40, 60),
@@ -118,6 +119,7 @@ def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
         photos[3:],
         [],
         1.0,
+        0.0,
         view_px=64,
         short_px=(64, 64),
         shrunk_px=(64, 64),
@@ -138,7 +140,7 @@ def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
 
 
 def test_good_photos_stand_in_for_undistorted_ones(drawn: Wholes, photos: list[Path]) -> None:
-    only = replace(drawn, pristine_share=0.0, good=photos[3:], short_px=(64, 64))
+    only = replace(drawn, pristine_share=0.0, unshrunk=0.0, good=photos[3:], short_px=(64, 64))
     shapes = {only[k][0].shape for k in range(12)}
     assert all(height == width for height, width, _ in shapes), "the whole square one, always"
     assert len(shapes) > 3 and all(40 <= height <= 60 for height, _, _ in shapes), "shrunk"
@@ -147,11 +149,19 @@ def test_good_photos_stand_in_for_undistorted_ones(drawn: Wholes, photos: list[P
 
 
 def test_rated_photos_are_seen_as_they_are_or_smaller(drawn: Wholes, photos: list[Path]) -> None:
-    only = replace(drawn, pristine_share=0.0, good=photos[3:], shrunk_px=(60, 60), reduced=0.5, view_px=60)
+    only = replace(drawn, pristine_share=0.0, unshrunk=0.0, good=photos[3:], shrunk_px=(60, 60), reduced=0.5)
     sides = [only[k][0].shape[0] for k in range(40)]
     assert all(30 <= side <= 60 for side in sides)
     assert 10 < sum(side == 60 for side in sides) < 30, "half of them as they are"
     assert len(set(sides)) > 5
+
+
+def test_rated_photos_that_are_not_shrunk_are_distorted(drawn: Wholes, photos: list[Path]) -> None:
+    """As they are, they may have faults of their own: they never stand in for undistorted ones."""
+    only = replace(drawn, pristine_share=0.0, unshrunk=1.0, good=photos[3:], short_px=(64, 64), shrunk_px=(40, 50))
+    for index in range(24):
+        pixels, severity, _ = only[index]
+        assert (pixels.shape == (64, 64, 3)) == (sum(severity) > 0)
 
 
 def test_photos_are_never_enlarged(drawn: Wholes) -> None:
@@ -167,6 +177,7 @@ def test_some_are_judged(tmp_path: Path) -> None:
         [path],
         [],
         1.0,
+        0.0,
         view_px=64,
         short_px=(164, 164),
         shrunk_px=(164, 164),

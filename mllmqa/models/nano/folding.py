@@ -31,9 +31,12 @@ def fold(model: nn.Module) -> None:
 @torch.no_grad()
 def _after(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
     """Return the 1×1 convolution that does what the norm and then the convolution do."""
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    shift = norm.bias - norm.running_mean * scale
-    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
-    folded.weight.copy_(conv.weight * scale[:, None, None])
-    folded.bias.copy_(conv.weight.flatten(1) @ shift)
-    return folded.to(conv.weight).eval()
+    mean, var, _ = (buffer for _, buffer in norm.named_buffers())
+    scale = norm.weight * (var + norm.eps).rsqrt()
+    folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1).to(conv.weight)
+    parts = {
+        "weight": conv.weight * scale[:, None, None],
+        "bias": conv.weight.flatten(1) @ (norm.bias - mean * scale),
+    }
+    folded.load_state_dict(parts)
+    return folded.eval()
