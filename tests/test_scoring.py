@@ -81,7 +81,7 @@ def test_provenance_tells_how(nano: Scorer, clip: Path) -> None:
     found = _score(nano, clip)
     made = found.provenance
     assert (made.model, made.preset, made.prompt_id) == ("nano", "nano", "score/quality@1")
-    assert (made.view, made.frame_rule, made.video_mode) == ("fit-short:320", "uniform:8", "per-frame")
+    assert (made.view, made.frame_rule, made.video_mode) == ("fit-short:224", "uniform:8", "per-frame")
     assert made.decoder.startswith("pyav ")
     assert made.weights_sha256
     assert len(made.timestamps_s) == 8

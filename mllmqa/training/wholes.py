@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mllmqa.data import distortions
 from mllmqa.data.fullref import PseudoMos, measure
 from mllmqa.media.views import fit_short
-from mllmqa.models.nano.categories import StatisticHeads
+from mllmqa.models.nano.categories import SEVERITIES, StatisticHeads
 from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training.loop import Losses, absent_parts, save_atomically
 from mllmqa.training.samples import Pixels, drawn, made, read_rgb, severities
@@ -30,6 +30,9 @@ PART = 250
 """Rows of a file."""
 LEAST_SPREAD = 1e-3
 """Of a statistic, where it hardly varies."""
+END, END_WEIGHT = 0.3, 2.0
+"""Within this of the ends of the scale a severity counts twice: whole steps are asked for, and an even draw is half
+as often near an end as near a step between."""
 SUPPOSED = 0.5
 """Weight of a pseudo-MOS that is supposed; a judged one has 1."""
 
@@ -203,9 +206,11 @@ def head_losses(heads: StatisticHeads, batch: Rows, drop: float, noise: float, c
     missed = F.binary_cross_entropy_with_logits(presence, there.float(), reduction="none").mean(1)
     weight = torch.where(there.any(1), 1.0, clean)
     wrong = F.smooth_l1_loss(severity, batch.severity, beta=0.5, reduction="none")
+    at_end = (batch.severity < 1 + END) | (batch.severity > SEVERITIES - END)
+    counted = there * torch.where(at_end, END_WEIGHT, 1.0)
     far = F.smooth_l1_loss(fidelity, near.nan_to_num(), beta=0.3, reduction="none")
     return {
         "presence": (missed * weight).sum() / weight.sum(),
-        "severity": (wrong * there).sum() / there.sum().clamp(min=1),
+        "severity": (wrong * counted).sum() / counted.sum().clamp(min=1),
         "fidelity": (far * sure).mean(),
     }

@@ -36,7 +36,10 @@ def tower() -> NanoVisionModel:
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(8, 8), (37, 90), (64, 64)])
-def test_the_maps_are_the_same_but_for_rounding(tower: NanoVisionModel, size: tuple[int, int]) -> None:
+def test_the_maps_are_the_same_but_for_rounding(
+    tower: NanoVisionModel, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vision, "multiplies_bfloat16", lambda: False)
     pixels = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1)) * 2 - 1
     folded = copy.deepcopy(tower)
     fold(folded)
@@ -48,11 +51,21 @@ def test_the_maps_are_the_same_but_for_rounding(tower: NanoVisionModel, size: tu
         assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
 
 
+def test_where_a_gradient_is_wanted_the_norms_themselves_are_asked(tower: NanoVisionModel) -> None:
+    pixels = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    before = tower.maps(pixels)[-1]
+    fold(tower)
+    after = tower.maps(pixels)[-1]
+    assert torch.equal(before, after)
+    after.sum().backward()
+    assert tower.stages[1][0].norm1.weight.grad is not None
+
+
 def test_what_is_computed_in_bfloat16_stays_as_near(
     tower: NanoVisionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    exact = tower.maps(pixels)[-1]
+    exact = tower.maps(pixels)[-1].detach()
     monkeypatch.setattr(vision, "multiplies_bfloat16", lambda: True)
     with torch.inference_mode():
         before = tower._seen(pixels)[-1]

@@ -310,7 +310,7 @@ def test_losses_by_hand() -> None:
     found = plain(head_losses(constant(1.0, 2.5, 3.0), batch, drop=0.0, noise=0.0, clean=1.0))
     yes, no = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
     assert found["presence"] == pytest.approx((2 * yes + 4 * no) / 6, rel=1e-5)
-    assert found["severity"] == pytest.approx(((0.5 - 0.25) + (2.5 - 0.25)) / 2, rel=1e-5)
+    assert found["severity"] == pytest.approx(((0.5 - 0.25) + 2 * (2.5 - 0.25)) / 3, rel=1e-5)  # 5 is an end
     assert found["fidelity"] == pytest.approx((0.5 * (2 - 0.15) + (1 - 0.15) + 0.5 * 0.1**2 / 0.3) / 3, rel=1e-4)
 
 

@@ -6,26 +6,30 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mllmqa.models.nano.vision import DctStem, Residual
+from mllmqa.models.nano.vision import DctStem, NanoVisionModel, Residual
 
 
 def fold(model: nn.Module) -> None:
     """Let all of nano's towers in a model answer by convolutions that have their batch norms folded in.
 
-    The maps are the same up to rounding, and a pass over every map is saved per norm. The modules themselves stay,
-    so the model can be saved; folded convolutions are copies, which neither training nor a move changes.
+    The maps are the same up to rounding, and a pass over every map is saved per norm. The folded convolutions are
+    copies in the dtype of the products; the modules themselves stay as they are, so the model can be saved, and
+    where a gradient is wanted they are asked.
 
     Args:
         model: In eval mode, its weights as they will stay; without towers of nano it is left as it is.
     """
-    for module in model.modules():
-        if isinstance(module, DctStem):
-            module.folded = (fuse_conv_bn_eval(_after(module.norm, module.mix), module.mix_norm),)
-        elif isinstance(module, Residual):
-            module.folded = (
-                fuse_conv_bn_eval(module.conv1, module.norm1),
-                fuse_conv_bn_eval(module.conv2, module.norm2),
-            )
+    for tower in model.modules():
+        if isinstance(tower, NanoVisionModel):
+            for module in tower.modules():
+                if isinstance(module, DctStem | Residual):
+                    module.folded = tuple(conv.to(tower.computes_in) for conv in _folded(module))
+
+
+def _folded(module: DctStem | Residual) -> tuple[nn.Module, ...]:
+    if isinstance(module, DctStem):
+        return (fuse_conv_bn_eval(_after(module.norm, module.mix), module.mix_norm),)
+    return (fuse_conv_bn_eval(module.conv1, module.norm1), fuse_conv_bn_eval(module.conv2, module.norm2))
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
@@ -80,7 +81,8 @@ class DctStem(nn.Module):
             maps += self._log(F.conv2d(plane, chroma, stride=STRIDE))
         maps.append(self.learned(pixels))
         mixed = torch.cat(maps, dim=1)
-        for step in self.folded or (self.norm, self.mix, self.mix_norm):
+        folded = None if torch.is_grad_enabled() else self.folded
+        for step in folded or (self.norm, self.mix, self.mix_norm):
             mixed = step(mixed)
         return F.relu(mixed)
 
@@ -94,7 +96,7 @@ class DctStem(nn.Module):
 class Residual(nn.Module):
     """Two 3×3 convolutions with a shortcut; stride 2 halves each side, rounding up (odd sizes are fine)."""
 
-    folded: tuple[nn.Module, nn.Module] | None = None
+    folded: tuple[nn.Module, ...] | None = None
     """What :mod:`~mllmqa.models.nano.folding` makes of each convolution and its norm."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -108,7 +110,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        if self.folded:
+        if self.folded and not torch.is_grad_enabled():
             first, second = self.folded
             out = second(F.relu(first(x)))
         else:
@@ -155,6 +157,9 @@ def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
 def _by_size(pixel_values: Tensor, look: Callable[[Tensor], Tensor]) -> Tensor:
     """Look at pictures of one size together, without what fills them up; what is seen, in the order of the rows."""
     rows = rows_by_size(pixel_values)
+    if len(rows) == 1:
+        ((height, width),) = rows
+        return look(pixel_values[:, :, :height, :width])
     seen = [look(pixel_values[of, :, :height, :width]) for (height, width), of in rows.items()]
     order = torch.tensor([row for of in rows.values() for row in of], device=pixel_values.device)
     return torch.cat(seen)[order.argsort()]
@@ -237,7 +242,12 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         return self
 
     def maps(self, pixel_values: Tensor) -> list[Tensor]:
-        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32."""
+        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32; see :attr:`computes_in`."""
+        reduced = self.computes_in != self.dtype and not torch.is_grad_enabled()
+        with torch.autocast("cpu", torch.bfloat16) if reduced else nullcontext():
+            return self._maps(pixel_values)
+
+    def _maps(self, pixel_values: Tensor) -> list[Tensor]:
         height, width = pixel_values.shape[-2:]
         if min(height, width) < BLOCK:
             pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
@@ -292,8 +302,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         """The maps of pictures of one size, (B, 3, H, W), in the weights' dtype."""
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.computes_in != self.dtype and not torch.is_grad_enabled():
-            with torch.autocast("cpu", torch.bfloat16):  # one by one: rounding may not depend on the batch
-                each = [self.maps(picture[None]) for picture in pixels]
+            each = [self.maps(picture[None]) for picture in pixels]  # rounding may not depend on the batch
             return [torch.cat(of_stage).float() for of_stage in zip(*each, strict=True)]
         return self.maps(pixels)
 
