@@ -51,7 +51,7 @@ class Wholes:
         shrunk_px: Least and greatest short side of rated photos: what is wrong with them is lost with the pixels.
         zoom: Least share of its sides that is taken of a pristine photo.
         reduced: Least share of its sides at which a shrunk photo is seen, half of the time; else as it is.
-        judged: Share of rows with a pseudo-MOS.
+        judged: Share of rows with a pseudo-MOS, of those that are large enough for it.
         seed: Root of all randomness.
     """
 
@@ -73,6 +73,17 @@ class Wholes:
         recipe = drawn(rng)
         pristine = not self.good or rng.random() < self.pristine_share
         shrunk = not pristine and not (recipe and rng.random() < self.unshrunk)
+        photo = self._photo(pristine, shrunk, rng)
+        pixels, _ = made(photo, recipe, int(rng.integers(2**31)))
+        judged, scale = float("nan"), PseudoMos.default()
+        if rng.random() < self.judged and min(photo.shape[:2]) >= scale.min_side_px:
+            judged = scale.score(measure(photo, pixels, scale.names))
+        seen_at = rng.uniform(self.reduced, 1) if shrunk and rng.random() < 0.5 else 1.0
+        view_px = min(self.view_px, round(seen_at * min(pixels.shape[:2])))
+        return fit_short(pixels, view_px), severities(recipe), judged
+
+    def _photo(self, pristine: bool, shrunk: bool, rng: np.random.Generator) -> Pixels:
+        """A photo or a part of it, maybe mirrored, at the size at which it is distorted; never enlarged."""
         paths = self.pristine if pristine else self.good
         photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
         if pristine and rng.random() < 0.6:
@@ -81,15 +92,7 @@ class Wholes:
             photo = photo[:, ::-1]
         least, most = self.shrunk_px if shrunk else self.short_px
         short = int(rng.integers(least, most + 1)) if shrunk or rng.random() < 0.5 else most
-        photo = distortions.to_short_side(np.ascontiguousarray(photo), min(short, *photo.shape[:2]))
-        pixels, _ = made(photo, recipe, int(rng.integers(2**31)))
-        judged = float("nan")
-        if rng.random() < self.judged:
-            scale = PseudoMos.default()
-            judged = scale.score(measure(photo, pixels, scale.names))
-        seen_at = rng.uniform(self.reduced, 1) if shrunk and rng.random() < 0.5 else 1.0
-        view_px = min(self.view_px, round(seen_at * min(pixels.shape[:2])))
-        return fit_short(pixels, view_px), severities(recipe), judged
+        return distortions.to_short_side(np.ascontiguousarray(photo), min(short, *photo.shape[:2]))
 
     def _part(self, photo: Pixels, rng: np.random.Generator) -> Pixels:
         """A random part of the photo, of its own shape."""

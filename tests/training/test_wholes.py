@@ -169,6 +169,11 @@ def test_photos_are_never_enlarged(drawn: Wholes) -> None:
     assert all(min(large[k][0].shape[:2]) <= 100 for k in range(6))
 
 
+def test_what_is_too_small_for_the_metrics_is_not_judged(drawn: Wholes) -> None:
+    small = replace(drawn, judged=1.0)
+    assert all(math.isnan(small[k][2]) for k in range(4))
+
+
 def test_some_are_judged(tmp_path: Path) -> None:
     """By full-reference metrics, which want 161 pixels, against what was there before: the untouched is best."""
     path = tmp_path / "photo.png"

@@ -77,6 +77,11 @@ class PseudoMos:
         return cls.load(Path(__file__).with_name("pristine.json"))
 
     @property
+    def min_side_px(self) -> int:
+        """Smallest side that all of its metrics take."""
+        return max(METRICS[name].min_side_px for name in self.names)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The metrics that are combined."""
         return tuple(self.knots)

@@ -181,3 +181,12 @@ class TestWithAllMetrics:
         scores = fitted.transform(measure(PHOTO, SPOILERS[spoiler](PHOTO, step)) for step in STEPS)
         assert np.all(np.diff(scores) < 0)
         assert 1 <= scores[-1] < scores[0] < 5
+
+
+def test_pictures_must_be_large_enough_for_the_hungriest_metric() -> None:
+    scale = PseudoMos.default()
+    side = scale.min_side_px
+    photo = photo_pixels(side, side)
+    assert scale.score(measure(photo, photo, scale.names)) == pytest.approx(5)
+    with pytest.raises(DataError):
+        measure(photo[1:], photo[1:], scale.names)
