@@ -2,10 +2,11 @@
 
     python -m benchmarks.left_out RUN --data BIQ2021 [--stage synthetic] [--features FILE.npz] [--seeds 2]
 
-`RUN` is the folder of `train/nano.py`. Its tower after the stage `synthetic`, which has seen no opinion but which
-photos were rated 4 and above (they served as undistorted ones there), looks at every photo once; a small network on
-the statistics of its maps learns the opinions of two sources and is asked about the third. That is not nano itself,
-whose tower and words go on learning from all sources, but its way in small: minutes instead of hours per source.
+`RUN` is the folder of `train/nano.py`. Its tower after the stage `synthetic` has seen no opinion, only which photos
+were rated 4 and above (they served as undistorted ones). It looks at every photo once; a small network on the
+statistics of its maps (those that nano's heads for distortions read) learns the opinions of two sources and is asked
+about the third. That is not nano itself, whose tower and words go on learning from all sources, but its way in small:
+minutes instead of hours per source.
 
 | figure | what it is |
 |---|---|
@@ -18,6 +19,7 @@ Sources are told apart by the names of files (`ss01` .. `ss03`). Intervals are 9
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +32,12 @@ from torch.nn import functional as F
 
 from benchmarks.synthetic import interval
 from mllmqa.data import registry
+from mllmqa.errors import DataError
 from mllmqa.media.views import fit_short
 from mllmqa.models.nano import folding
 from mllmqa.models.nano.configuration import NanoVisionConfig
-from mllmqa.models.nano.vision import NanoVisionModel, mean_and_std
+from mllmqa.models.nano.processing import HALF_RANGE
+from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training.loop import load_state
 from mllmqa.training.losses import plcc_loss
 from mllmqa.training.samples import read_rgb
@@ -54,10 +58,16 @@ class Photos:
     test: np.ndarray
 
 
-def tower_of(run: Path, stage: str) -> NanoVisionModel:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tower_of(checkpoint: Path) -> NanoVisionModel:
     """Return the tower as it was after a stage."""
     config = NanoVisionConfig(**yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["tower"])
-    kept = {name.removeprefix("tower."): value for name, value in load_state(run / f"{stage}.pt")["model"].items()}
+    kept = {name.removeprefix("tower."): value for name, value in load_state(checkpoint)["model"].items()}
     tower = NanoVisionModel(config)
     tower.load_state_dict({name: kept[name] for name in tower.state_dict()})
     tower.eval()
@@ -67,28 +77,38 @@ def tower_of(run: Path, stage: str) -> NanoVisionModel:
 
 @torch.inference_mode()
 def look(tower: NanoVisionModel, path: Path, view_px: int) -> np.ndarray:
-    """Statistics of all maps of a photo, (S,) float16."""
+    """What the heads for distortions read of a photo, (S,) float16."""
     pixels = torch.from_numpy(fit_short(np.array(read_rgb(path)), view_px).transpose(2, 0, 1).copy())
-    maps = tower._seen(pixels.float()[None] / 127.5 - 1)
-    seen: np.ndarray = torch.cat([*map(mean_and_std, maps[-2:]), tower._statistics(maps)], dim=1)[0].half().numpy()
+    seen: np.ndarray = tower.statistics(pixels.float()[None] / HALF_RANGE - 1)[0].half().numpy()
     return seen
 
 
-def photos_of(data: Path, run: Path, stage: str, kept: Path) -> Photos:
-    """Look at all photos of BIQ2021, or read what was seen of them."""
-    parts = {part: registry.read(data, "biq2021", part=part).levelled() for part in ("train", "test")}
-    rows = [row for of in parts.values() for row in of]
+def seen_of(paths: list[Path], checkpoint: Path, kept: Path) -> Tensor:
+    """Look at all photos, or read what was seen of them by the same tower, (N, S).
+
+    Raises:
+        DataError: The file is of other photos or of another tower.
+    """
+    view_px = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["heads"]["view_px"]
+    names, by = [path.name for path in paths], f"{file_digest(checkpoint)} {view_px}"
     if not kept.exists():
-        tower, view_px = (
-            tower_of(run, stage),
-            yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["heads"]["view_px"],
-        )
-        np.savez(kept, seen=np.stack([look(tower, row.path, view_px) for row in rows]))
+        tower = tower_of(checkpoint)
+        np.savez(kept, seen=np.stack([look(tower, path, view_px) for path in paths]), names=names, by=by)
+    with np.load(kept) as file:
+        if str(file["by"]) != by or file["names"].tolist() != names:
+            raise DataError("holds what another tower saw, or other photos", where=kept, hint="name another file")
+        return torch.from_numpy(file["seen"]).float()
+
+
+def photos_of(data: Path, checkpoint: Path, kept: Path) -> Photos:
+    """All photos of BIQ2021 as the tower sees them."""
+    train, test = (registry.read(data, "biq2021", part=part).levelled() for part in ("train", "test"))
+    rows = [*train, *test]
     return Photos(
-        torch.from_numpy(np.load(kept)["seen"]).float(),
+        seen_of([row.path for row in rows], checkpoint, kept),
         torch.tensor([row.level for row in rows]),
         np.array([row.path.name[SOURCE].lower() for row in rows]),
-        np.arange(len(rows)) >= len(parts["train"]),
+        np.arange(len(rows)) >= len(train),
     )
 
 
@@ -123,7 +143,8 @@ def main() -> None:
     parser.add_argument("--features", type=Path, help="what was seen is kept here")
     parser.add_argument("--seeds", type=int, default=2, help="networks whose answers are averaged")
     args = parser.parse_args()
-    photos = photos_of(args.data, args.run, args.stage, args.features or args.run / f"{args.stage}_seen.npz")
+    kept = (args.features or args.run / f"{args.stage}_seen").with_suffix(".npz")
+    photos = photos_of(args.data, args.run / f"{args.stage}.pt", kept)
     for source in sorted(set(photos.source)):
         asked = np.flatnonzero(photos.test & (photos.source == source))
         found = {}

@@ -71,7 +71,7 @@ def load(
 
         found = anchors_for(source.preset, anchors)
     bits = Quantization.of(quantize) if isinstance(quantize, str) else quantize
-    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, options=local)
+    backend = load_backend(source, device=device, dtype=dtype, quantization=bits, options=local, answers_only=True)
     if found is None:
         return Scorer(backend, backend.preset)
     return AnchoredScorer(backend, backend.preset, found)

@@ -50,6 +50,7 @@ def load_backend(
     dtype: str = "auto",
     quantization: Quantization | None = None,
     options: LocalOptions | None = None,
+    answers_only: bool = False,
 ) -> HFBackend:
     """Load model and processor.
 
@@ -61,6 +62,7 @@ def load_backend(
             :data:`~mllmqa.models.devices.STORED`.
         quantization: None: full precision.
         options: Rarely needed; the base of an adapter is in ``source`` already.
+        answers_only: The model will be neither trained nor moved, so nano's towers may be folded.
 
     Raises:
         UsageError: Unknown device or dtype, or quantisation of a checkpoint that is quantised already.
@@ -84,7 +86,7 @@ def load_backend(
     if source.adapter is not None:
         adapter = adapters.folder_of(source.adapter, source.adapter_revision)
         model = adapters.attach(model, adapter, merge=how is None, where=source.name)
-    if where != BALANCED:
+    if answers_only and where != BALANCED:  # there accelerate places modules, and would not know of the copies
         folding.fold(model)
     if options.compiled:
         _compile(model)

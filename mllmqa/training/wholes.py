@@ -157,7 +157,7 @@ def read_rows(folder: Path) -> Rows:
 def supposed(severity: Tensor, judged: Tensor) -> Tensor:
     """Return the pseudo-MOS that the severities speak for, 1..5: few are judged, and distortions are known of all.
 
-    Ridge regression (penalty 1) on s, s² and s > 0 of every category, over the judged rows.
+    Ridge regression (penalty 1) on s, s² and s > 0 of every category, over the judged rows; undistorted ones have 5.
 
     Args:
         severity: (N, C), 0: not there.
@@ -174,7 +174,7 @@ def supposed(severity: Tensor, judged: Tensor) -> Tensor:
     normal = inputs.T @ inputs + torch.eye(told.shape[1], dtype=torch.float64)
     weights = torch.linalg.solve(normal, inputs.T @ (wanted - mean))
     found: Tensor = ((told - middle) @ weights + mean).clamp(1, 5).float()
-    return found
+    return torch.where((severity > 0).any(1) | found.isnan(), found, 5.0)
 
 
 def standardise(heads: StatisticHeads, rows: Rows) -> None:

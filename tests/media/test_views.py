@@ -268,7 +268,7 @@ def test_fit_short_shrinks_to_the_short_side_and_never_enlarges(
 
 
 @pytest.mark.parametrize("kept", ["as they are", "read-only", "turned over"])
-def test_fit_short_is_pillows_bicubic_filter_to_one_grey_level(kept: str) -> None:
+def test_fit_short_is_pillows_bicubic_filter_for_any_array(kept: str) -> None:
     frame = scene(3, 300, 170)
     if kept == "read-only":
         frame.flags.writeable = False
@@ -278,6 +278,19 @@ def test_fit_short_is_pillows_bicubic_filter_to_one_grey_level(kept: str) -> Non
     wanted = resize(np.ascontiguousarray(frame), seen.shape[1], seen.shape[0])
     assert seen.dtype == np.uint8
     assert np.abs(seen.astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "short_px"),
+    [(450, 700, 448), (1080, 1920, 448), (1080, 1440, 224), (500, 2, 1), (60, 3, 2), (90, 47, 31), (90, 47, 32)],
+)
+def test_fit_short_is_pillows_filter_to_two_grey_levels(height: int, width: int, short_px: int) -> None:
+    """Black and white pixels are the hardest: the filter overshoots everywhere."""
+    frame = np.random.default_rng(5).integers(0, 2, (height, width, 3)).astype(np.uint8) * 255
+    (seen,) = parse_view(f"fit-short:{short_px}")(frame)
+    off = np.abs(seen.astype(int) - resize(frame, seen.shape[1], seen.shape[0]))
+    assert off.max() <= (2 if short_px >= 32 else 0)
+    assert off.mean() < 0.1
 
 
 @pytest.mark.parametrize("name", sorted(VIEWS))

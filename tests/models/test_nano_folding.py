@@ -8,10 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from mllmqa.models.nano import vision
+import mllmqa
+from mllmqa.models.hf import HFBackend
+from mllmqa.models.nano import vision, weights_folder
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.folding import fold
 from mllmqa.models.nano.vision import NanoVisionModel, mean_and_std
+from mllmqa.training.opening import open_model
+from tests.tiny_stages import stage
 
 
 @pytest.fixture
@@ -73,6 +77,36 @@ def test_what_is_computed_in_bfloat16_stays_as_near(
         after = tower._seen(pixels)[-1]
     assert not torch.equal(before, exact), "this is bfloat16"
     assert (after - exact).abs().mean() < 1.5 * (before - exact).abs().mean()
+
+
+def test_in_train_mode_the_norms_learn(tower: NanoVisionModel) -> None:
+    fold(tower)
+    tower.train()
+    with torch.no_grad():
+        tower.maps(torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    assert int(tower.stages[1][0].norm1.num_batches_tracked) == 1
+
+
+def test_what_answers_is_folded_and_what_is_opened_for_training_is_not() -> None:
+    """A copy would stay behind when the Trainer moves the model, and would not learn."""
+    answers = mllmqa.load("nano", device="cpu").backend
+    assert isinstance(answers, HFBackend)
+    assert answers.model.base_model.vision_tower.stem.folded is not None
+    opened = open_model(stage(str(weights_folder()), train={"projector": None}))
+    tower = opened.model.base_model.vision_tower
+    assert tower.stem.folded is None
+    with torch.no_grad():
+        maps = tower.double().maps(torch.zeros(1, 3, 16, 16, dtype=torch.float64))
+    assert maps[-1].dtype == torch.float64
+
+
+def test_convolutions_that_an_adapter_wraps_are_left_alone(tower: NanoVisionModel) -> None:
+    peft = pytest.importorskip("peft")
+    wrapped = peft.get_peft_model(tower, peft.LoraConfig(target_modules=["conv1"])).eval()
+    fold(wrapped)
+    residual = tower.stages[1][0]
+    assert residual.folded is None
+    assert tower.stem.folded is not None
 
 
 def test_other_models_are_left_alone() -> None:

@@ -286,6 +286,7 @@ def test_what_is_supposed_follows_the_severities_of_those_judged() -> None:
     assert found.dtype == torch.float32
     assert float((found - truth)[judged.isnan()].abs().max()) < 0.25  # the penalty shrinks a little
     assert bool(((found >= 1) & (found <= 5)).all())
+    assert bool((found[(severity == 0).all(1)] == 5).all()), "an undistorted picture is known to be"
     few = torch.where(torch.arange(400) < 2, truth, math.nan)
     assert bool(supposed(severity, few).isfinite().all())
     assert bool(supposed(severity, torch.full((400,), math.nan)).isnan().all())

@@ -13,17 +13,24 @@ def fold(model: nn.Module) -> None:
     """Let all of nano's towers in a model answer by convolutions that have their batch norms folded in.
 
     The maps are the same up to rounding, and a pass over every map is saved per norm. The folded convolutions are
-    copies in the dtype of the products; the modules themselves stay as they are, so the model can be saved, and
-    where a gradient is wanted they are asked.
+    copies in the dtype of the products; the modules themselves stay as they are, so the model can be saved, and in
+    train mode or where a gradient is wanted they are asked.
 
     Args:
-        model: In eval mode, its weights as they will stay; without towers of nano it is left as it is.
+        model: In eval mode, its weights as they will stay, where they will stay; adapters are merged. Without
+            towers of nano it is left as it is.
     """
     for tower in model.modules():
         if isinstance(tower, NanoVisionModel):
             for module in tower.modules():
-                if isinstance(module, DctStem | Residual):
+                if isinstance(module, DctStem | Residual) and _is_plain(module):
                     module.folded = tuple(conv.to(tower.computes_in) for conv in _folded(module))
+
+
+def _is_plain(module: DctStem | Residual) -> bool:
+    """Tell whether its convolutions are what nano makes, not wrapped by an adapter that was not merged."""
+    parts = (module.mix,) if isinstance(module, DctStem) else (module.conv1, module.conv2)
+    return all(type(part) is nn.Conv2d for part in parts)
 
 
 def _folded(module: DctStem | Residual) -> tuple[nn.Module, ...]:
@@ -35,7 +42,9 @@ def _folded(module: DctStem | Residual) -> tuple[nn.Module, ...]:
 @torch.no_grad()
 def _after(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
     """Return the 1×1 convolution that does what the norm and then the convolution do."""
-    mean, var, _ = (buffer for _, buffer in norm.named_buffers())
+    mean, var = norm.running_mean, norm.running_var
+    if mean is None or var is None:
+        raise TypeError("a batch norm that keeps no statistics cannot be folded")
     scale = norm.weight * (var + norm.eps).rsqrt()
     folded = nn.Conv2d(conv.in_channels, conv.out_channels, 1).to(conv.weight)
     parts = {
@@ -43,4 +52,4 @@ def _after(norm: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
         "bias": conv.weight.flatten(1) @ (norm.bias - mean * scale),
     }
     folded.load_state_dict(parts)
-    return folded.eval()
+    return folded.eval().requires_grad_(False)

@@ -53,6 +53,11 @@ def luma_chroma_matrix() -> Tensor:
     return torch.tensor(rows).reshape(3, 3, 1, 1)
 
 
+def answering(module: DctStem | Residual) -> tuple[nn.Module, ...] | None:
+    """Return its folded convolutions where nothing is learnt: in eval mode, without gradients."""
+    return None if module.training or torch.is_grad_enabled() else module.folded
+
+
 class DctStem(nn.Module):
     """Pixels (B, 3, H, W) in -1..1 → (B, stage_channels[0], ~H/4, ~W/4)."""
 
@@ -81,8 +86,7 @@ class DctStem(nn.Module):
             maps += self._log(F.conv2d(plane, chroma, stride=STRIDE))
         maps.append(self.learned(pixels))
         mixed = torch.cat(maps, dim=1)
-        folded = None if torch.is_grad_enabled() else self.folded
-        for step in folded or (self.norm, self.mix, self.mix_norm):
+        for step in answering(self) or (self.norm, self.mix, self.mix_norm):
             mixed = step(mixed)
         return F.relu(mixed)
 
@@ -110,8 +114,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
-        if self.folded and not torch.is_grad_enabled():
-            first, second = self.folded
+        if folded := answering(self):
+            first, second = folded
             out = second(F.relu(first(x)))
         else:
             out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
@@ -242,7 +246,10 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         return self
 
     def maps(self, pixel_values: Tensor) -> list[Tensor]:
-        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32; see :attr:`computes_in`."""
+        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32.
+
+        Without gradients they are in :attr:`computes_in`; what bfloat16 rounds may then depend on B.
+        """
         reduced = self.computes_in != self.dtype and not torch.is_grad_enabled()
         with torch.autocast("cpu", torch.bfloat16) if reduced else nullcontext():
             return self._maps(pixel_values)
