@@ -4,8 +4,8 @@
 
 `RUN` is the folder of `train/nano.py`. Its tower after the stage `synthetic` has seen no opinion, only which photos
 were rated 4 and above (they served as undistorted ones). It looks at every photo once; a small network on the
-statistics of its maps (those that nano's heads for distortions read) learns the opinions of two sources and is asked
-about the third. That is not nano itself, whose tower and words go on learning from all sources, but its way in small:
+statistics of its maps (what the heads for distortions read) learns the opinions of two sources and is asked
+about the third. That is not nano itself, whose tower and words learn from all sources, but its way in small:
 minutes instead of hours per source.
 
 | figure | what it is |

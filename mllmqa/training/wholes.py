@@ -157,7 +157,7 @@ def read_rows(folder: Path) -> Rows:
 def supposed(severity: Tensor, judged: Tensor) -> Tensor:
     """Return the pseudo-MOS that the severities speak for, 1..5: few are judged, and distortions are known of all.
 
-    Ridge regression (penalty 1) on s, s² and s > 0 of every category, over the judged rows; undistorted ones have 5.
+    Ridge regression (penalty 1) on s, s² and s > 0 of every category, over the judged rows; undistorted: 5.
 
     Args:
         severity: (N, C), 0: not there.
