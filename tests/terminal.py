@@ -17,6 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 SILENT_S = 120
 """A terminal that shows nothing for so long never will: the test fails instead of waiting for ever."""
+AGAIN_S = 10
 _NOT_PASSED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
 
@@ -111,6 +112,16 @@ class Typing:
     def type(self, keys: str) -> None:
         """Type some keys: ``\\r`` ends a line, ``\\x03`` is Ctrl-C, ``\\x04`` Ctrl-D."""
         os.write(self._leader, keys.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C at a prompt; again where nothing comes of it, as a person does.
+
+        CPython's readline does not notice a signal that arrives between the prompt and its wait for a key.
+        """
+        for _ in range(3):
+            self.type("\x03")
+            if select.select([self._leader], [], [], AGAIN_S)[0]:
+                break
 
     def end(self) -> int:
         """Wait for the end and return the exit code."""

@@ -123,7 +123,7 @@ def test_a_person_types_with_nano(pair: tuple[str, str], tmp_path: Path) -> None
         terminal.until("> ")
         terminal.type("/scor\r")
         assert "did you mean '/score'?" in terminal.until("> ")
-        terminal.type("\x03")
+        terminal.interrupt()
         assert terminal.end() == 130
         assert "mllmqa: interrupted" in terminal.shown
     events = read_transcript(place)

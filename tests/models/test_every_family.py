@@ -164,7 +164,7 @@ def test_quantised_it_answers_nearly_the_same(family: str, scheme: str, places: 
 @every_family
 def test_lora_is_merged_saved_and_read_again(family: str, places: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
-    trained: Any = scorer(family, places).backend
+    trained: Any = load_backend(resolve(name(family, places)), device="cpu")
     before = logits(trained)
     targets = r".*self_attn\.(q_proj|v_proj\.multiway\.1)" if family == "mplug_owl2" else r".*self_attn\.[qv]_proj"
     settings = peft.LoraConfig(r=4, target_modules=targets, init_lora_weights=False)
