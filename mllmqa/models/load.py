@@ -91,8 +91,13 @@ def load_backend(
     if options.compiled:
         _compile(model)
     preset = source.preset.fitted(model.config.model_type, getattr(model.config, "input_side", None))
+    return HFBackend(model, processor, preset, _info(source, model, processor, commit, adapter))
+
+
+def _info(source: ModelSource, model: Any, processor: Any, commit: str | None, adapter: Path | None) -> ModelInfo:
+    """Return what records say of a model."""
     folder = Path(source.location)
-    info = ModelInfo(
+    return ModelInfo(
         model=source.name,
         revision=commit,
         weights_sha256=_sha256(folder, _WEIGHTS) if source.local else None,
@@ -100,10 +105,9 @@ def load_backend(
         dtype=_dtype_of(model),
         device=str(input_device(model).type),
         image_processor=type(processor.image_processor).__name__,
-        quantization=how,
+        quantization=quantize.describe(model),
         adapter_sha256=_sha256(adapter, _WEIGHTS | _SETTINGS) if adapter else None,
     )
-    return HFBackend(model, processor, preset, info)
 
 
 def _dtype_of(model: Any) -> str:

@@ -60,6 +60,14 @@ def drawn(photos: list[Path]) -> Wholes:
     )
 
 
+def pristine_only(path: Path, short_px: int) -> Wholes:
+    """One photo, whole, always at one size."""
+    size = (short_px, short_px)
+    return Wholes(
+        [path], [], 1.0, 0.0, view_px=64, short_px=size, shrunk_px=size, zoom=1.0, reduced=1.0, judged=0.0, seed=1
+    )
+
+
 @pytest.fixture(scope="module")
 def tower() -> NanoVisionModel:
     torch.manual_seed(1)
@@ -115,19 +123,7 @@ def test_pictures_are_as_the_model_sees_them(drawn: Wholes) -> None:
 
 def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
     """Without zoom, an undistorted one is the photo itself, or its mirror image; any other is not."""
-    plain = Wholes(
-        photos[3:],
-        [],
-        1.0,
-        0.0,
-        view_px=64,
-        short_px=(64, 64),
-        shrunk_px=(64, 64),
-        zoom=1.0,
-        reduced=1.0,
-        judged=0.0,
-        seed=1,
-    )
+    plain = pristine_only(photos[3], 64)
     with Image.open(photos[3]) as image:
         photo = np.asarray(image.convert("RGB"))
     told = []
@@ -178,19 +174,7 @@ def test_some_are_judged(tmp_path: Path) -> None:
     """By full-reference metrics, which want 161 pixels, against what was there before: the untouched is best."""
     path = tmp_path / "photo.png"
     Image.fromarray(photo_pixels(170, 164)).save(path)
-    unjudged = Wholes(
-        [path],
-        [],
-        1.0,
-        0.0,
-        view_px=64,
-        short_px=(164, 164),
-        shrunk_px=(164, 164),
-        zoom=1.0,
-        reduced=1.0,
-        judged=0.0,
-        seed=1,
-    )
+    unjudged = pristine_only(path, 164)
     clean = next(k for k in range(40) if not any(unjudged[k][1]))
     worse = next(k for k in range(40) if any(unjudged[k][1]))
     judged = replace(unjudged, judged=1.0)
