@@ -19,7 +19,6 @@ Sources are told apart by the names of files (`ss01` .. `ss03`). Intervals are 9
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from torch.nn import functional as F
 from benchmarks.synthetic import interval
 from mllmqa.data import registry
 from mllmqa.errors import DataError
+from mllmqa.evaluation.items import sha256_of
 from mllmqa.media.views import fit_short
 from mllmqa.models.nano import folding
 from mllmqa.models.nano.configuration import NanoVisionConfig
@@ -56,12 +56,6 @@ class Photos:
     level: Tensor
     source: np.ndarray
     test: np.ndarray
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tower_of(checkpoint: Path) -> NanoVisionModel:
@@ -90,7 +84,7 @@ def seen_of(paths: list[Path], checkpoint: Path, kept: Path) -> Tensor:
         DataError: The file is of other photos or of another tower.
     """
     view_px = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["heads"]["view_px"]
-    names, by = [path.name for path in paths], f"{file_digest(checkpoint)} {view_px}"
+    names, by = [path.name for path in paths], f"{sha256_of(checkpoint)} {view_px}"
     if not kept.exists():
         tower = tower_of(checkpoint)
         np.savez(kept, seen=np.stack([look(tower, path, view_px) for path in paths]), names=names, by=by)
