@@ -114,9 +114,10 @@ def fit(
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate(start, plan.steps, plan.warmup)
     meter = _Meter(plan) if rank() == 0 else None
+    device = next(model.parameters()).device.type
     done = start
     for step, batch in zip(range(start, plan.steps), batches(start), strict=False):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=plan.bf16):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.bf16):
             parts = losses(batch)
         total = torch.stack([part.float() for part in parts.values()]).sum()
         if not torch.isfinite(total):

@@ -140,6 +140,39 @@ def measure(reference: Pixels, distorted: Pixels, names: Iterable[str] = NAMES) 
     return values
 
 
+def measure_many(
+    reference: torch.Tensor, distorted: torch.Tensor, names: Iterable[str] = NAMES
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Compare many pictures of one size with their references at once, on the device where they are.
+
+    Args:
+        reference: uint8 (B, 3, H, W) RGB.
+        distorted: Same shape.
+        names: Of :data:`NAMES`.
+
+    Returns:
+        (B,) by name, as :func:`measure` has them up to rounding; NaN where a metric cannot tell.
+
+    Raises:
+        UnknownNameError: No such metric.
+        MissingExtraError: Another metric than PSNR, and piq is not installed.
+    """
+    import torch
+
+    wanted, values = known(names), {}
+    with torch.inference_mode():
+        pictures = [pixels.float() / 255 for pixels in (distorted, reference)]
+        for name in wanted:
+            if name == "psnr":
+                error = (pictures[0] - pictures[1]).double().square().flatten(1).mean(1)
+                found = (-10 * error.log10()).clamp(max=PSNR_OF_EQUALS_DB)
+            else:
+                found = getattr(piq_module(), _IN_PIQ[name])(*pictures, data_range=1.0, reduction="none")
+            finite = torch.where(found.isfinite(), found, torch.nan)
+            values[name] = finite.double().flatten().cpu().numpy()
+    return values
+
+
 def _check(reference: Pixels, distorted: Pixels, names: tuple[str, ...]) -> None:
     for what, pixels in (("the reference", reference), ("the distorted picture", distorted)):
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:

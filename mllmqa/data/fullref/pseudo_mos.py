@@ -111,6 +111,11 @@ class PseudoMos:
         ranks = self.ranks(values)
         return LOW + (HIGH - LOW) * sum(ranks.values()) / len(ranks)
 
+    def scores(self, values: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        """Return the scores of many pictures from (n,) values by metric; NaN where one of them is not finite."""
+        rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+        return np.array([self.score(row) if np.isfinite([*row.values()]).all() else np.nan for row in rows])
+
     def transform(self, measured: Iterable[Mapping[str, float]]) -> npt.NDArray[np.float64]:
         """Return the scores of many pictures; (n,) float64."""
         return np.array([self.score(values) for values in measured], dtype=np.float64)

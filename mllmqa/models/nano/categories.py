@@ -1,17 +1,19 @@
-"""What nano's tower finds of distortions: heads on the statistics of its maps, and a token for each category.
+"""What nano's tower finds of distortions: a branch of its own, heads on it, and a token for each category.
 
-The heads read statistics of the stem's and of all other maps but the deepest: blur, noise and blocks are plainer in
-what has not yet been made to tell opinions. The tower is frozen when they are fitted
-(:mod:`mllmqa.training.wholes`).
+The branch starts from the stem's coefficients: blur, noise and blocks are plain there, and what the tower has learnt
+of opinions does not stand in the way. It is trained when the tower is done and frozen (:mod:`mllmqa.training.wholes`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from mllmqa.models.nano.blocks import Mixing, Residual, mean_and_std
 
 SEVERITIES = 5
 FAR = 8.0
@@ -33,8 +35,30 @@ class Found(NamedTuple):
     fidelity: Tensor
 
 
-class StatisticHeads(nn.Module):
-    """One hidden layer from standardised statistics to presence, severity and fidelity.
+class DistortionBranch(Mixing):
+    """Coefficients (B, inputs, H, W) → mean and deviation of the maps of each stage, (B, statistics).
+
+    Args:
+        inputs: Coefficients of the stem.
+        channels: Of the mixed coefficients, then of each stage; every stage halves the sides.
+    """
+
+    def __init__(self, inputs: int, channels: Sequence[int]) -> None:
+        super().__init__(inputs, channels[0])
+        widths = zip(channels[:-1], channels[1:], strict=True)
+        self.stages = nn.ModuleList(Residual(before, after, stride=2) for before, after in widths)
+
+    def forward(self, coefficients: Tensor) -> Tensor:
+        """Return the statistics, in the dtype of the maps."""
+        maps, found = self.mixed(coefficients), []
+        for stage in self.stages:
+            maps = stage(maps)
+            found.append(mean_and_std(maps))
+        return torch.cat(found, dim=1)
+
+
+class DistortionHeads(nn.Module):
+    """One hidden layer from a branch's statistics to presence, severity and fidelity.
 
     Args:
         statistics: S, how many.
@@ -42,21 +66,18 @@ class StatisticHeads(nn.Module):
         categories: C.
     """
 
-    centre: Tensor
-    spread: Tensor
-
     def __init__(self, statistics: int, hidden: int, categories: int) -> None:
         super().__init__()
-        self.register_buffer("centre", torch.zeros(statistics))
-        self.register_buffer("spread", torch.ones(statistics))
+        self.standard = nn.BatchNorm1d(statistics, affine=False)
         self.hidden = nn.Linear(statistics, hidden)
         self.presence = nn.Linear(hidden, categories)
         self.severity = nn.Linear(hidden, categories)
         self.fidelity = nn.Linear(hidden, 1)
 
-    def standardised(self, statistics: Tensor) -> Tensor:
-        """(B, S) → the same with mean 0 and deviation 1 over the pictures of training, cut off at ±8."""
-        return ((statistics - self.centre) / self.spread).clamp(-FAR, FAR)
+    def inside(self, statistics: Tensor, drop: float = 0.0) -> Tensor:
+        """(B, S) → the hidden layer (B, hidden) of standardised statistics, cut off at ±8."""
+        hidden = F.gelu(self.hidden(self.standard(statistics).clamp(-FAR, FAR)))
+        return F.dropout(hidden, drop, training=drop > 0)
 
     def forward(self, statistics: Tensor, drop: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         """(B, S) → logits of presence (B, C), severity (B, C) and fidelity (B,), both without bounds.
@@ -65,7 +86,10 @@ class StatisticHeads(nn.Module):
             statistics: As they are.
             drop: Share of the hidden layer that is dropped, in training.
         """
-        hidden = F.dropout(F.gelu(self.hidden(self.standardised(statistics))), drop, training=drop > 0)
+        return self.read(self.inside(statistics, drop))
+
+    def read(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same from the hidden layer (B, hidden)."""
         return self.presence(hidden), self.severity(hidden), self.fidelity(hidden)[:, 0]
 
     def found(self, statistics: Tensor) -> Found:
@@ -82,19 +106,23 @@ class CategoryTokens(nn.Module):
     category, so what is learnt of one holds for all.
 
     Args:
-        statistics, hidden, categories: Of the heads.
+        inputs: Coefficients of the stem.
+        channels: Of the branch.
+        hidden: Width of the layer inside the heads.
+        categories: C.
         width: Of a token.
     """
 
-    def __init__(self, statistics: int, hidden: int, categories: int, width: int) -> None:
+    def __init__(self, inputs: int, channels: Sequence[int], hidden: int, categories: int, width: int) -> None:
         super().__init__()
-        self.heads = StatisticHeads(statistics, hidden, categories)
+        self.branch = DistortionBranch(inputs, channels)
+        self.heads = DistortionHeads(2 * sum(channels[1:]), hidden, categories)
         self.names = nn.Parameter(torch.empty(categories, width))
         self.present = nn.Parameter(torch.empty(width))
         self.grades = nn.Parameter(torch.empty(SEVERITIES, width))
 
     def forward(self, statistics: Tensor) -> Tensor:
-        """(B, S) → (B, C, width)."""
+        """Statistics of the branch, (B, S) → (B, C, width)."""
         presence, severity, _ = self.heads.found(statistics)
         steps = torch.arange(1, SEVERITIES + 1, device=statistics.device, dtype=statistics.dtype)
         hats = (1 - (severity[..., None] - steps).abs()).clamp(min=0)

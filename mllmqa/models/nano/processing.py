@@ -14,9 +14,7 @@ ensure_torchvision()  # before any model class of transformers is imported
 from transformers import BatchFeature  # noqa: E402
 from transformers.image_processing_backends import PilBackend  # noqa: E402
 
-HALF_RANGE = 127.5
-"""Half of the 8-bit range: pixel_values are in -1..1."""
-
+from mllmqa.models.nano.blocks import HALF_RANGE  # noqa: E402
 
 class NanoImageProcessor(PilBackend):  # type: ignore[misc]  # transformers is not typed here
     """Pictures of any size, uint8 → `pixel_values` (B, 3, H, W) float32 in -1..1.
