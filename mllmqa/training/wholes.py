@@ -94,6 +94,7 @@ class Wholes(Dataset[Lot]):
         formats: What lots look like.
         size: Pictures of a lot, the kinds of its format in equal parts.
         zoom: Least share of a pristine photo's short side that is taken.
+        judged: Share of lots in which one kind of photo gets its pseudo-MOS, which takes long.
         seed: Root of all randomness.
     """
 
@@ -102,6 +103,7 @@ class Wholes(Dataset[Lot]):
     formats: Sequence[Format]
     size: int
     zoom: float
+    judged: float
     seed: int
 
     def __getitem__(self, index: int) -> Lot:
@@ -110,6 +112,7 @@ class Wholes(Dataset[Lot]):
         look = self.formats[int(rng.choice(len(shares), p=shares / shares.sum()))]
         kinds, least = [kind for kind in KINDS if kind in look.sizes], PseudoMos.default().min_side_px
         referred = str(rng.choice([kind for kind in kinds if kind != "good"]))
+        least = least if rng.random() < self.judged else sys.maxsize
         seen: list[Pixels] = []
         recipes: list[Recipe] = []
         pairs: list[tuple[Pixels, Pixels]] = []
