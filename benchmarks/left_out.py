@@ -4,9 +4,8 @@
 
 `RUN` is the folder of `train/nano.py`. Its tower after the stage `synthetic` has seen no opinion, only which photos
 were rated 4 and above (they served as undistorted ones). It looks at every photo once; a small network on the
-statistics of its maps (what the heads for distortions read) learns the opinions of two sources and is asked
-about the third. That is not nano itself, whose tower and words learn from all sources, but its way in small:
-minutes instead of hours per source.
+statistics of its maps learns the opinions of two sources and is asked about the third. That is not nano itself,
+whose tower and words learn from all sources, but its way in small: minutes instead of hours per source.
 
 | figure | what it is |
 |---|---|
@@ -34,9 +33,8 @@ from mllmqa.data import registry
 from mllmqa.errors import DataError
 from mllmqa.evaluation.items import sha256_of
 from mllmqa.media.views import fit_short
-from mllmqa.models.nano import folding
+from mllmqa.models.nano.blocks import HALF_RANGE, mean_and_std
 from mllmqa.models.nano.configuration import NanoVisionConfig
-from mllmqa.models.nano.processing import HALF_RANGE
 from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training.loop import load_state
 from mllmqa.training.losses import plcc_loss
@@ -44,6 +42,9 @@ from mllmqa.training.samples import read_rgb
 
 RECIPE = Path(__file__).parents[1] / "train" / "nano.yaml"
 HIDDEN, STEPS, BATCH, RATE, DECAY, NOISE, DROP = 256, 1500, 128, 1e-3, 0.1, 0.1, 0.3
+VIEW_PX = 448
+"""As in mllmqa/models/presets/nano.yaml."""
+TILES, RANK = 6, 3
 SOURCE = slice(0, 4)
 """Of a file's name."""
 
@@ -64,17 +65,25 @@ def tower_of(checkpoint: Path) -> NanoVisionModel:
     kept = {name.removeprefix("tower."): value for name, value in load_state(checkpoint)["model"].items()}
     tower = NanoVisionModel(config)
     tower.load_state_dict({name: kept[name] for name in tower.state_dict()})
-    tower.eval()
-    folding.fold(tower)
-    return tower
+    return tower.eval()
 
 
 @torch.inference_mode()
 def look(tower: NanoVisionModel, path: Path, view_px: int) -> np.ndarray:
-    """What the heads for distortions read of a photo, (S,) float16."""
+    """The statistics of all maps but the deepest of a photo, (S,) float16."""
     pixels = torch.from_numpy(fit_short(np.array(read_rgb(path)), view_px).transpose(2, 0, 1).copy())
-    seen: np.ndarray = tower.statistics(pixels.float()[None] / HALF_RANGE - 1)[0].half().numpy()
+    found, maps = [], tower.stem(pixels.float()[None] / HALF_RANGE - 1)
+    for stage in tower.stages[1:]:
+        found.append(statistics_of(maps)[0])
+        maps = stage(maps)
+    seen: np.ndarray = torch.cat(found).half().numpy()
     return seen
+
+
+def statistics_of(maps: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, 4C): mean, deviation, and the fourth lowest and highest mean of 6×6 tiles."""
+    tiles = F.adaptive_avg_pool2d(maps, TILES).flatten(2).sort(dim=2).values
+    return torch.cat([mean_and_std(maps), tiles[..., RANK], tiles[..., -1 - RANK]], dim=1)
 
 
 def seen_of(paths: list[Path], checkpoint: Path, kept: Path) -> Tensor:
@@ -83,11 +92,10 @@ def seen_of(paths: list[Path], checkpoint: Path, kept: Path) -> Tensor:
     Raises:
         DataError: The file is of other photos or of another tower.
     """
-    view_px = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["heads"]["view_px"]
-    names, by = [path.name for path in paths], f"{sha256_of(checkpoint)} {view_px}"
+    names, by = [path.name for path in paths], f"{sha256_of(checkpoint)} {VIEW_PX}"
     if not kept.exists():
         tower = tower_of(checkpoint)
-        np.savez(kept, seen=np.stack([look(tower, path, view_px) for path in paths]), names=names, by=by)
+        np.savez(kept, seen=np.stack([look(tower, path, VIEW_PX) for path in paths]), names=names, by=by)
     with np.load(kept) as file:
         if str(file["by"]) != by or file["names"].tolist() != names:
             raise DataError("holds what another tower saw, or other photos", where=kept, hint="name another file")

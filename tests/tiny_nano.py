@@ -20,7 +20,7 @@ from mllmqa.models.nano.vision import NanoVisionModel
 
 SHAPE: dict[str, Any] = {
     "hidden_size": 16, "stage_channels": [8] * 4, "stage_depths": [0, 1, 1, 1], "learned_channels": 4,
-    "patch_grid": 2, "heads_hidden": 8,
+    "patch_grid": 2, "branch_channels": [8, 8, 8], "heads_hidden": 8,
 }  # fmt: skip
 DECODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 

@@ -8,8 +8,8 @@ Every stage saves as it goes: a killed run goes on with the same command. One pr
 is one.
 
 Stages: 1 `synthetic`: the tower learns to name, grade and rank distortions. 2 `quality`: it learns mean opinions,
-distortions mixed in. 3 `refine`, 4 `finish`: the same on larger crops. Then the tower is frozen, and the heads that
-ship are fitted to whole pictures and to slices of clips. `--out` ends with `base/`: the tower in
+distortions mixed in. 3 `refine`, 4 `finish`: the same on larger crops. Then the tower is frozen; a branch for
+distortions is trained beside it, and heads that read slices of clips. `--out` ends with `base/`: the tower in
 front of an untrained decoder, where `mllmqa train nano-words` goes on. train/README.md has the whole way,
 docs/nano.md tells what was tried. All numbers are in nano.yaml.
 `python train/smoke.py` runs the whole way in small.
@@ -39,7 +39,7 @@ from mllmqa.models.nano import build, folding
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
-from mllmqa.training import loop, losses, moments, wholes
+from mllmqa.training import branch, loop, losses, moments, wholes
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
 from mllmqa.training.samples import Batch, Mixture, MixtureBatches
 
@@ -157,6 +157,7 @@ def whole_tower(config: Config, out: Path) -> NanoVisionModel:
     torch.manual_seed(config["seed"])
     parts = {
         "category_tokens": len(distortions.CATEGORIES), "heads_hidden": config["heads"]["hidden"],
+        "branch_channels": config["heads"]["branch"],
         "time_categories": len(video_distortions.IN_TIME), "time_channels": config["in_time"]["channels"],
     }  # fmt: skip
     tower = NanoVisionModel(NanoVisionConfig(**{**config["tower"], **parts}))
@@ -168,27 +169,16 @@ def whole_tower(config: Config, out: Path) -> NanoVisionModel:
 
 
 def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: Config, out: Path) -> None:
-    """Fit the heads for distortions to whole pictures; each process looks at its share of them."""
-    how, seed = config["heads"], config["seed"]
+    """Train the branch for distortions and its heads on the tower's stem; each process makes its own lots."""
+    how = config["heads"]
     good = [row.path for row in rows if row.level >= how["good_min_level"]]
-    drawn = ("pristine_share", "unshrunk", "view_px", "short_px", "shrunk_px", "zoom", "reduced", "judged")
-    pictures = wholes.Wholes(pristine, good, seed=seed, **{name: how[name] for name in drawn})
-    wholes.write_rows(tower, pictures, how["pictures"], out / "wholes", *share())
-    loop.wait()
-    plan = Plan("heads", out, how["steps"])
-    if not is_done(plan):
-        looked, heads = wholes.read_rows(out / "wholes"), tower.categories.heads
-        wholes.standardise(heads, looked)
-
-        def batches(start: int) -> Iterator[wholes.Rows]:
-            return wholes.batches(looked, how["batch"], (seed, loop.rank()), range(start, plan.steps))
-
-        def losses_of(batch: wholes.Rows) -> Losses:
-            return weighted(
-                wholes.head_losses(heads, batch, how["drop"], how["noise"], how["clean"]), how["weights"]
-            )
-
-        fit(plan, heads, adam(heads, how, config), batches, losses_of)
+    formats = [wholes.Format(**one) for one in how["formats"]]
+    drawn = {name: how[name] for name in ("lot", "zoom", "judged")}
+    lots = wholes.Wholes(pristine, good, formats, **drawn, seed=config["seed"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = branch.Learning(tower.stem, tower.categories, how["hidden"]).to(device)
+    branch.learn(model, lots, how, out, share=share(), workers=how["workers"])
+    tower.to("cpu")
 
 
 def fit_time(tower: NanoVisionModel, clips: list[Path], pristine: list[Path], config: Config, out: Path) -> None:
@@ -230,8 +220,10 @@ def adam(model: torch.nn.Module, how: Config, config: Config) -> torch.optim.Opt
 def assemble(samples: list[Path], config: Config, out: Path) -> None:
     """Put the trained tower before an untrained projector and decoder; the samples' texts make the tokenizer."""
     tower = whole_tower(config, out)
-    for part, name in ((tower.categories.heads, "heads"), (tower.in_time, "in_time")):
+    settled = branch.Learning(tower.stem, tower.categories, config["heads"]["hidden"])
+    for part, name in ((settled, "settled"), (tower.in_time, "in_time")):
         part.load_state_dict(load_state(out / f"{name}.pt")["model"])
+    branch.stretch(tower.categories.heads, config["heads"]["stretch"])
     language = config["language"]
     tokenizer = build.build_tokenizer(texts_of(samples), language["words"], language["vocabulary"])
     torch.manual_seed(config["seed"])

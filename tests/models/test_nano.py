@@ -23,18 +23,17 @@ from mllmqa.models import nano
 from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import load_backend
 from mllmqa.models.nano import build
-from mllmqa.models.nano.configuration import NanoVisionConfig
-from mllmqa.models.nano.heads import TowerWithHeads
-from mllmqa.models.nano.vision import (
+from mllmqa.models.nano.blocks import (
     HALF_RANGE,
     DctStem,
-    NanoVisionModel,
     Residual,
     dct_filters,
     luma_chroma_matrix,
     mean_and_std,
-    rows_by_size,
 )
+from mllmqa.models.nano.configuration import NanoVisionConfig
+from mllmqa.models.nano.heads import TowerWithHeads
+from mllmqa.models.nano.vision import NanoVisionModel, rows_by_size
 from mllmqa.models.resolve import resolve
 from tests.conftest import photo_pixels
 
@@ -101,7 +100,7 @@ def test_stock_classes_load_every_weight_as_float32() -> None:
     tower = model.model.vision_tower
     assert torch.equal(tower.stem.dct, dct_filters())  # not stored, rebuilt
     assert (tower.config.category_tokens, tower.config.time_categories) == (len(CATEGORIES), len(IN_TIME))
-    assert float(tower.categories.heads.spread.min()) > 0  # those of training, not a division by zero
+    assert float(tower.categories.heads.standard.running_var.median()) not in (0, 1)  # those of training
     assert type(AutoProcessor.from_pretrained(nano.weights_folder(), backend="pil")) is LlavaProcessor
 
 
@@ -199,9 +198,11 @@ def test_a_row_of_the_tower_does_not_depend_on_its_batch(tower: NanoVisionModel)
     with torch.inference_mode():
         together = tower(pixels).last_hidden_state
         alone = torch.cat([tower(one[None]).last_hidden_state for one in pixels])
-        statistics = tower.statistics(pixels)
-        assert torch.allclose(statistics, torch.cat([tower.statistics(one[None]) for one in pixels]), atol=1e-4)
-    assert statistics.shape == (3, 4 * sum(tower.config.stage_channels[:-1]))
+        found = tower.found(pixels)
+        for one, values in zip(pixels, zip(*found, strict=True), strict=True):
+            assert all(
+                torch.allclose(x[0], y, atol=1e-4) for x, y in zip(tower.found(one[None]), values, strict=True)
+            )
     assert float((together - alone).abs().max()) < 1e-4
     assert float((together[0] - together[1]).abs().max()) > 1e-2  # the check can fail
 

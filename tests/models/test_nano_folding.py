@@ -11,9 +11,10 @@ from torch import nn
 import mllmqa
 from mllmqa.models.hf import HFBackend
 from mllmqa.models.nano import vision, weights_folder
+from mllmqa.models.nano.blocks import mean_and_std
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.folding import fold
-from mllmqa.models.nano.vision import NanoVisionModel, mean_and_std
+from mllmqa.models.nano.vision import NanoVisionModel
 from mllmqa.training.opening import open_model
 from tests.tiny_stages import stage
 
@@ -28,7 +29,7 @@ def tower() -> NanoVisionModel:
         "stage_depths": [0, 1, 2, 1],
         "learned_channels": 4,
     }
-    tower = NanoVisionModel(NanoVisionConfig(**shape, category_tokens=3)).eval()
+    tower = NanoVisionModel(NanoVisionConfig(**shape, category_tokens=3, branch_channels=[4, 6, 8])).eval()
     for norm in tower.modules():
         if isinstance(norm, nn.BatchNorm2d):
             for values in (norm.weight.data, norm.running_var):
@@ -36,6 +37,11 @@ def tower() -> NanoVisionModel:
             for values in (norm.bias.data, norm.running_mean):
                 values.normal_(generator=chance)
     return tower
+
+
+def maps(tower: NanoVisionModel, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The last two stages, and the statistics of the branch."""
+    return tower._looked(pixels, tower._maps)
 
 
 @torch.no_grad()
@@ -51,30 +57,31 @@ def test_the_maps_are_the_same_but_for_rounding(
     for norm in folded.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.running_mean.fill_(float("nan"))  # and is not asked any more
-    for before, after in zip(tower.maps(pixels), folded.maps(pixels), strict=True):
+    for before, after in zip(maps(tower, pixels), maps(folded, pixels), strict=True):
         assert torch.allclose(before, after, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
 
 
 def test_where_a_gradient_is_wanted_the_norms_themselves_are_asked(tower: NanoVisionModel) -> None:
     pixels = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    before = tower.maps(pixels)[-1]
+    before = maps(tower, pixels)
     fold(tower)
-    after = tower.maps(pixels)[-1]
-    assert torch.equal(before, after)
-    after.sum().backward()
-    assert tower.stages[1][0].norm1.weight.grad is not None
+    after = maps(tower, pixels)
+    assert all(map(torch.equal, before, after))
+    torch.cat([one.flatten() for one in after]).sum().backward()
+    for learns in (tower.stages[1][0].norm1, tower.categories.branch.norm, tower.categories.branch.stages[0].norm2):
+        assert learns.weight.grad is not None
 
 
 def test_what_is_computed_in_bfloat16_stays_as_near(
     tower: NanoVisionModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    exact = tower.maps(pixels)[-1].detach()
+    exact = maps(tower, pixels)[1].detach()
     monkeypatch.setattr(vision, "multiplies_bfloat16", lambda: True)
     with torch.inference_mode():
-        before = tower._seen(pixels)[-1]
+        before = maps(tower, pixels)[1]
         fold(tower)
-        after = tower._seen(pixels)[-1]
+        after = maps(tower, pixels)[1]
     assert not torch.equal(before, exact), "this is bfloat16"
     assert (after - exact).abs().mean() < 1.5 * (before - exact).abs().mean()
 
@@ -83,7 +90,7 @@ def test_in_train_mode_the_norms_learn(tower: NanoVisionModel) -> None:
     fold(tower)
     tower.train()
     with torch.no_grad():
-        tower.maps(torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+        maps(tower, torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1)
     assert int(tower.stages[1][0].norm1.num_batches_tracked) == 1
 
 
@@ -96,8 +103,8 @@ def test_what_answers_is_folded_and_what_is_opened_for_training_is_not() -> None
     tower = opened.model.base_model.vision_tower
     assert tower.stem.folded is None
     with torch.no_grad():
-        maps = tower.double().maps(torch.zeros(1, 3, 16, 16, dtype=torch.float64))
-    assert maps[-1].dtype == torch.float64
+        seen = maps(tower.double(), torch.zeros(1, 3, 16, 16, dtype=torch.float64))
+    assert seen[0].dtype == torch.float64
 
 
 def test_convolutions_that_an_adapter_wraps_are_left_alone(tower: NanoVisionModel) -> None:

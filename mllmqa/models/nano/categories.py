@@ -1,12 +1,14 @@
 """What nano's tower finds of distortions: a branch of its own, heads on it, and a token for each category.
 
-The branch starts from the stem's coefficients: blur, noise and blocks are plain there, and what the tower has learnt
-of opinions does not stand in the way. It is trained when the tower is done and frozen (:mod:`mllmqa.training.wholes`).
+The branch starts from the stem's coefficients: blur, noise and blocks are plain there, and what the tower has
+learnt of opinions does not stand in the way. It is trained when the tower is done and frozen
+(:mod:`mllmqa.training.branch`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -45,15 +47,14 @@ class DistortionBranch(Mixing):
 
     def __init__(self, inputs: int, channels: Sequence[int]) -> None:
         super().__init__(inputs, channels[0])
-        widths = zip(channels[:-1], channels[1:], strict=True)
-        self.stages = nn.ModuleList(Residual(before, after, stride=2) for before, after in widths)
+        self.stages = nn.ModuleList(Residual(*widths, stride=2) for widths in pairwise(channels))
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """Return the statistics, in the dtype of the maps."""
+        """Return the statistics; in full precision, whatever the maps are in."""
         maps, found = self.mixed(coefficients), []
         for stage in self.stages:
             maps = stage(maps)
-            found.append(mean_and_std(maps))
+            found.append(mean_and_std(maps.float()))
         return torch.cat(found, dim=1)
 
 

@@ -24,6 +24,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: how many low-frequency DCT coefficients of Cb and of Cr are kept (≤ 64).
         global_tokens: tokens made from the pooled statistics of the whole tile.
         category_tokens: C; one token for each category of distortion, made from what heads find of it; 0: none.
+        branch_channels: of the branch that these heads read, at 1/4, 1/8, … of the input size.
         heads_hidden: width of the layer inside these heads.
         time_categories: K; heads that read slices of clips tell K categories of distortion in time; 0: none.
         time_channels: width of these.
@@ -45,7 +46,8 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         chroma_coefficients: int = 16,
         global_tokens: int = 2,
         category_tokens: int = 0,
-        heads_hidden: int = 640,
+        branch_channels: tuple[int, ...] | list[int] = (48, 96, 160, 224),
+        heads_hidden: int = 224,
         time_categories: int = 0,
         time_channels: int = 96,
         patch_grid: int = 4,
@@ -62,6 +64,7 @@ class NanoVisionConfig(PreTrainedConfig):  # type: ignore[misc]  # transformers 
         self.chroma_coefficients = chroma_coefficients
         self.global_tokens = global_tokens
         self.category_tokens = category_tokens
+        self.branch_channels = list(branch_channels)
         self.heads_hidden = heads_hidden
         self.time_categories = time_categories
         self.time_channels = time_channels

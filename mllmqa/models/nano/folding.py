@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mllmqa.models.nano.vision import DctStem, NanoVisionModel, Residual
+from mllmqa.models.nano.blocks import Mixing, Residual
+from mllmqa.models.nano.vision import NanoVisionModel
 
 
 def fold(model: nn.Module) -> None:
@@ -23,18 +24,18 @@ def fold(model: nn.Module) -> None:
     for tower in model.modules():
         if isinstance(tower, NanoVisionModel):
             for module in tower.modules():
-                if isinstance(module, DctStem | Residual) and _is_plain(module):
+                if isinstance(module, Mixing | Residual) and _is_plain(module):
                     module.folded = tuple(conv.to(tower.computes_in) for conv in _folded(module))
 
 
-def _is_plain(module: DctStem | Residual) -> bool:
+def _is_plain(module: Mixing | Residual) -> bool:
     """Tell whether its convolutions are what nano makes, not wrapped by an adapter that was not merged."""
-    parts = (module.mix,) if isinstance(module, DctStem) else (module.conv1, module.conv2)
+    parts = (module.mix,) if isinstance(module, Mixing) else (module.conv1, module.conv2)
     return all(type(part) is nn.Conv2d for part in parts)
 
 
-def _folded(module: DctStem | Residual) -> tuple[nn.Module, ...]:
-    if isinstance(module, DctStem):
+def _folded(module: Mixing | Residual) -> tuple[nn.Module, ...]:
+    if isinstance(module, Mixing):
         return (fuse_conv_bn_eval(_after(module.norm, module.mix), module.mix_norm),)
     return (fuse_conv_bn_eval(module.conv1, module.norm1), fuse_conv_bn_eval(module.conv2, module.norm2))
 

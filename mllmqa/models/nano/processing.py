@@ -16,6 +16,7 @@ from transformers.image_processing_backends import PilBackend  # noqa: E402
 
 from mllmqa.models.nano.blocks import HALF_RANGE  # noqa: E402
 
+
 class NanoImageProcessor(PilBackend):  # type: ignore[misc]  # transformers is not typed here
     """Pictures of any size, uint8 → `pixel_values` (B, 3, H, W) float32 in -1..1.
 

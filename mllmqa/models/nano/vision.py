@@ -1,16 +1,13 @@
-"""Nano's vision tower: fixed DCT statistics beside a learned stem, a small residual network, pooled tokens.
+"""Nano's vision tower: DCT coefficients, a small residual network, pooled tokens.
 
-Blind quality lives in local frequency statistics, so the tower starts from them: an 8×8 DCT at stride 4 of Y, Cb
-and Cr (signed DC, log-magnitude AC; cf. BLIINDS-II, Saad et al., TIP 2012) next to a learned 8×8 convolution.
-Residual stages (He et al., CVPR 2016) go to 1/32; the mean and standard deviation of the last two stages give the
-global tokens, average pooling gives the local ones. Nothing depends on the input size, so it trains on crops.
+The mean and standard deviation of the last two stages give the global tokens, average pooling gives the local ones;
+a branch from the coefficients gives a token for each category of distortion. Nothing depends on the input size, so
+it trains on crops.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
@@ -27,10 +24,11 @@ from transformers import PreTrainedModel  # noqa: E402
 from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
-from mllmqa.models.nano.categories import CategoryTokens, Found, StatisticHeads  # noqa: E402
+from mllmqa.models.nano.blocks import BLOCK, DctStem, Residual, dct_filters, luma_chroma_matrix, mean_and_std  # noqa: E402
+from mllmqa.models.nano.categories import CategoryTokens, Found  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
-from mllmqa.models.nano.processing import HALF_RANGE  # noqa: E402
 from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
+
 
 @cache
 def multiplies_bfloat16() -> bool:
@@ -81,7 +79,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
     def __init__(self, config: NanoVisionConfig) -> None:
         super().__init__(config)
         channels = config.stage_channels
-        self.stem = DctStem(config)
+        self.stem = DctStem(config.chroma_coefficients, config.learned_channels, channels[0])
         stages, previous = [], channels[0]
         for index, (width, depth) in enumerate(zip(channels, config.stage_depths, strict=True)):
             layers = [Residual(previous, width, stride=2)] if index else []
@@ -94,8 +92,9 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.local_hidden = nn.Linear(channels[-1] + channels[-2], config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size)
         if config.category_tokens:
-            heads = (4 * sum(channels[:-1]), config.heads_hidden, config.category_tokens)
-            self.categories = CategoryTokens(*heads, config.hidden_size)
+            coefficients, hidden = self.stem.norm.num_features, config.heads_hidden
+            shape = (coefficients, config.branch_channels, hidden, config.category_tokens, config.hidden_size)
+            self.categories = CategoryTokens(*shape)
         if config.time_categories:
             self.in_time = TimeHeads(slices.WIDTH, config.time_channels, config.time_categories)
         self.post_init()
@@ -116,13 +115,10 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
             init.ones_(module.weight)
             init.zeros_(module.bias)
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             init.zeros_(module.running_mean)
             init.ones_(module.running_var)
             init.zeros_(module.num_batches_tracked)
-        if isinstance(module, StatisticHeads):
-            init.zeros_(module.centre)
-            init.ones_(module.spread)
         if isinstance(module, CategoryTokens):
             for codes in (module.names, module.present, module.grades):
                 init.normal_(codes, std=1.0)
@@ -136,26 +132,33 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         self.to(memory_format=torch.channels_last)
         return self
 
-    def maps(self, pixel_values: Tensor) -> list[Tensor]:
-        """Feature maps of the four stages, (B, C_k, ~H/s, ~W/s) at s = 4, 8, 16, 32.
+    def _looked(self, pixels: Tensor, look: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Look at the coefficients of pictures of one size, (B, 3, H, W); what is seen, in the weights' dtype.
 
-        Without gradients they are in :attr:`computes_in`; what bfloat16 rounds may then depend on B.
+        In eval mode without gradients all is computed in :attr:`computes_in`, one picture after the other: what
+        bfloat16 rounds may not depend on the batch.
         """
-        reduced = self.computes_in != self.dtype and not torch.is_grad_enabled()
-        with torch.autocast("cpu", torch.bfloat16) if reduced else nullcontext():
-            return self._maps(pixel_values)
-
-    def _maps(self, pixel_values: Tensor) -> list[Tensor]:
-        height, width = pixel_values.shape[-2:]
+        height, width = pixels.shape[-2:]
         if min(height, width) < BLOCK:
             pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
-            pixel_values = F.pad(pixel_values, pad, mode="replicate")
-        x = self.stem(pixel_values)
-        outputs = []
+            pixels = F.pad(pixels, pad, mode="replicate")
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.training or self.computes_in == self.dtype or torch.is_grad_enabled():
+            return look(self.stem.coefficients(pixels))
+        with torch.autocast("cpu", torch.bfloat16):
+            each = [look(self.stem.coefficients(picture[None])) for picture in pixels]
+        return tuple(torch.cat(parts).float() for parts in zip(*each, strict=True))
+
+    def _maps(self, coefficients: Tensor) -> tuple[Tensor, ...]:
+        """The maps of the last two stages, and the statistics of the branch if there is one."""
+        x, maps = self.stem.mixed(coefficients), []
         for stage in self.stages:
             x = stage(x)
-            outputs.append(x)
-        return outputs
+            maps.append(x)
+        return (*maps[-2:], *(self._branch(coefficients) if self.config.category_tokens else ()))
+
+    def _branch(self, coefficients: Tensor) -> tuple[Tensor]:
+        return (self.categories.branch(coefficients),)
 
     @property
     def computes_in(self) -> torch.dtype:
@@ -184,34 +187,16 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             hidden_states=(tokens,),
         )
 
-    def statistics(self, pixel_values: Tensor) -> Tensor:
-        """Statistics of all maps but the deepest, (B, S): what the heads for distortions read."""
-        return _by_size(pixel_values, lambda pixels: self._statistics(self._seen(pixels)))
-
     def found(self, pixel_values: Tensor) -> Found:
         """What the heads find of distortions; only with `category_tokens`."""
-        return self.categories.heads.found(self.statistics(pixel_values))
-
-    @staticmethod
-    def _statistics(maps: list[Tensor]) -> Tensor:
-        return torch.cat([statistics_of(one) for one in maps[:-1]], dim=1)
-
-    def _seen(self, pixels: Tensor) -> list[Tensor]:
-        """The maps of pictures of one size, (B, 3, H, W), in the weights' dtype."""
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        if self.computes_in != self.dtype and not torch.is_grad_enabled():
-            each = [self.maps(picture[None]) for picture in pixels]  # rounding may not depend on the batch
-            return [torch.cat(of_stage).float() for of_stage in zip(*each, strict=True)]
-        return self.maps(pixels)
+        statistics = _by_size(pixel_values, lambda pixels: self._looked(pixels, self._branch)[0])
+        return self.categories.heads.found(statistics)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         """Pictures of one size, (B, 3, H, W) → (B, N, hidden_size)."""
-        maps = self._seen(pixels)
-        last = maps[-2:]
-        globals_ = self.pooled_hidden(*map(mean_and_std, last))
+        middle, deep, *of_branch = self._looked(pixels, self._maps)
+        globals_ = self.pooled_hidden(mean_and_std(middle), mean_and_std(deep))
         grid = self.config.patch_grid
-        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in last]
+        local = [F.adaptive_avg_pool2d(m, grid).flatten(2).transpose(1, 2) for m in (middle, deep)]
         tokens: Tensor = self.norm(torch.cat([globals_, self.local_hidden(torch.cat(local, dim=2))], dim=1))
-        if not self.config.category_tokens:
-            return tokens
-        return torch.cat([tokens, self.categories(self._statistics(maps))], dim=1)
+        return torch.cat([tokens, *(self.categories(one) for one in of_branch)], dim=1)
