@@ -36,8 +36,11 @@ def luma_chroma_matrix() -> Tensor:
 
 
 def answering(module: Mixing | Residual) -> tuple[nn.Module, ...] | None:
-    """Return its folded convolutions where nothing is learnt: in eval mode, without gradients."""
-    return None if module.training or torch.is_grad_enabled() else module.folded
+    """Return its folded convolutions in eval mode without gradients, if their dtype is what is computed in."""
+    if module.folded is None or module.training or torch.is_grad_enabled():
+        return None
+    own, theirs = (next(one.parameters()).dtype for one in (module, module.folded[0]))
+    return module.folded if own == theirs or torch.is_autocast_enabled("cpu") else None
 
 
 class Mixing(nn.Module):

@@ -29,6 +29,10 @@ from mllmqa.models.nano.categories import CategoryTokens, Found  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
 
+NARROW_PX = 64
+"""Pictures with a shorter side are computed in full precision: oneDNN's bfloat16 convolution of stride 2 reads past
+its input where maps are 17 or more high and come out one wide (torch 2.13)."""
+
 
 @cache
 def multiplies_bfloat16() -> bool:
@@ -135,19 +139,16 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
     def _looked(self, pixels: Tensor, look: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Look at the coefficients of pictures of one size, (B, 3, H, W); what is seen, in the weights' dtype.
 
-        In eval mode without gradients all is computed in :attr:`computes_in`, one picture after the other: what
-        bfloat16 rounds may not depend on the batch.
+        In eval mode without gradients all is computed in :attr:`computes_in`, but for narrow pictures.
         """
         height, width = pixels.shape[-2:]
         if min(height, width) < BLOCK:
             pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
             pixels = F.pad(pixels, pad, mode="replicate")
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        if self.training or self.computes_in == self.dtype or torch.is_grad_enabled():
-            return look(self.stem.coefficients(pixels))
-        with torch.autocast("cpu", torch.bfloat16):
-            each = [look(self.stem.coefficients(picture[None])) for picture in pixels]
-        return tuple(torch.cat(parts).float() for parts in zip(*each, strict=True))
+        answers = not (self.training or torch.is_grad_enabled()) and min(height, width) >= NARROW_PX
+        with torch.autocast("cpu", torch.bfloat16, enabled=answers and self.computes_in != self.dtype):
+            return tuple(seen.to(self.dtype) for seen in look(self.stem.coefficients(pixels)))
 
     def _maps(self, coefficients: Tensor) -> tuple[Tensor, ...]:
         """The maps of the last two stages, and the statistics of the branch if there is one."""
