@@ -6,11 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mllmqa.data.fullref import METRICS, NAMES, measure, psnr
-from mllmqa.data.fullref.metrics import piq_module
+from mllmqa.data.fullref.metrics import measure_many, piq_module
 from mllmqa.errors import DataError, MissingExtraError, UnknownNameError
 from tests.data.fullref.pictures import PHOTO, SPOILERS, STEPS, noisy
 
@@ -146,3 +147,32 @@ def test_values_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(piq_module(), "gmsd", lambda *_, **__: torch.tensor(float("nan")))
     with pytest.raises(DataError, match="gmsd is nan"):
         measure(PHOTO, PHOTO, ["gmsd"])
+
+
+def batch(pictures: list[np.ndarray]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures).transpose(0, 3, 1, 2).copy())
+
+
+def test_many_pairs_at_once_are_measured_as_each_alone() -> None:
+    """References that differ, one pair that does not."""
+    references = [PHOTO, PHOTO[::-1].copy(), PHOTO[:, ::-1].copy()]
+    distorted = [
+        SPOILERS["noise"](references[0], STEPS["noise"][1]),
+        references[1],
+        noisy(references[2], 9, seed=1),
+    ]
+    found = measure_many(batch(references), batch(distorted))
+    assert tuple(found) == NAMES
+    for place, pair in enumerate(zip(references, distorted, strict=True)):
+        alone = measure(*pair)
+        for name in NAMES:
+            assert found[name].shape == (3,)
+            assert found[name][place] == pytest.approx(alone[name], rel=1e-3, abs=1e-4), name
+
+
+def test_what_a_metric_cannot_tell_of_a_pair_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = torch.tensor([0.5, torch.inf])
+    monkeypatch.setattr(piq_module(), "gmsd", lambda *_, **__: values)
+    found = measure_many(batch([PHOTO, PHOTO]), batch([PHOTO, PHOTO]), ["gmsd", "psnr"])
+    assert found["gmsd"][0] == 0.5 and np.isnan(found["gmsd"][1])
+    assert found["psnr"].tolist() == [80, 80]

@@ -39,6 +39,13 @@ def test_metrics_have_equal_weight() -> None:
     assert EVEN.names == ("psnr", "gmsd")
 
 
+def test_many_are_scored_as_each_alone_and_what_is_not_finite_has_no_score() -> None:
+    values = {"psnr": np.array([12.5, 40.0, np.nan]), "gmsd": np.array([-0.75, -0.1, -0.2])}
+    found = EVEN.scores(values)
+    assert found[:2].tolist() == [EVEN.score({"psnr": p, "gmsd": g}) for p, g in ((12.5, -0.75), (40.0, -0.1))]
+    assert np.isnan(found[2])
+
+
 def test_stronger_contrast_is_not_better_than_the_reference() -> None:
     fitted = PseudoMos.fit([{"vif": v / 20} for v in range(1, 31)], source="VIF up to 1.5")
     assert fitted.score({"vif": 1.0}) == fitted.score({"vif": 1.5}) == 5
