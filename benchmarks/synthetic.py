@@ -16,9 +16,9 @@
 | distortion in time named | freeze, flicker, drops in a clip: the highest of the three is the true one |
 | undisturbed clip | none of the three reaches the threshold |
 
-Severities are whole; where a category cannot be seen slight without a reference they begin at 2
+Severities are whole, in what is made and not in what is read; where a category cannot be seen slight without a reference they begin at 2
 (`mllmqa.training.samples.lightest`). Photos are brought to a short side of 512. Shares come with Wilson's 95 %
-interval, SRCC with that of the bootstrap. Figures of nano are in its model card.
+interval, SRCC and severity error with that of the bootstrap. Figures of nano are in its model card.
 """
 
 from __future__ import annotations
@@ -199,11 +199,11 @@ def main() -> None:
         for path in sorted(args.clips.iterdir()):
             in_time(scorer, path, stream(args.seed, "time", str(k), path.name), tally)
     known = [error for error in errors if error is not None]
-    print(
-        json.dumps(
-            {"figure": "severity error", "mean": float(np.mean(known)), "n": len(known), "asked": len(errors)}
-        )
-    )
+    rng = np.random.default_rng(args.seed)
+    means = [float(np.mean(rng.choice(known, len(known)))) for _ in range(2000)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    told = {"mean": float(np.mean(known)), "low": float(low), "high": float(high), "n": len(known)}
+    print(json.dumps({"figure": "severity error", **told, "asked": len(errors)}))
     for how, pairs in judged.items():
         print(json.dumps({"figure": f"SRCC to the pseudo-MOS{how}", **interval(pairs, args.seed)}))
     report(tally, args.out)

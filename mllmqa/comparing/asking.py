@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,20 @@ class Asked:
         return replace(self, a_first=self.b_first, b_first=self.a_first, joined=other)
 
 
+class Readings(NamedTuple):
+    """What decides about a side beside the words.
+
+    Attributes:
+        score: 1..5.
+        fidelity: 1..5, how near to an undistorted picture by the model's heads, mean of what is shown.
+        damage: Sum over the categories of distortion of presence times severity, mean of what is shown.
+    """
+
+    score: float
+    fidelity: float
+    damage: float
+
+
 Pair = tuple[Prepared, Prepared]
 
 
@@ -110,7 +124,7 @@ class Asker:
         plain = None if self._score_plan is None or self._score_plan.anchors else self._score_plan
         self.plan = plain or make_plan(preset, backend.info, backend.native_video, options)
         self._joined = how.joined if how is not None and self.scores and _has_heads(backend) else None
-        self._read: dict[str, tuple[float, float]] = {}
+        self._read: dict[str, Readings] = {}
         words: Method = "comparison-words" if self._joined is None else "joined"
         self.method: Method = "scores" if how is None else words
         self.takes_reference = how is not None and how.named
@@ -151,21 +165,22 @@ class Asker:
             self._read |= {_key(side): self._readings(side, s) for side, s in known if isinstance(s, Score)}
         return found
 
-    def _readings(self, side: Prepared, score: Score) -> tuple[float, float]:
-        """Return the score of a side and its fidelity by the model's heads, mean of what is shown of it."""
+    def _readings(self, side: Prepared, score: Score) -> Readings:
         backend = self.scorer.backend
         if not isinstance(backend, Examiner):
             raise TypeError(f"{type(backend).__name__} has no heads")
-        pictures = [image for request in _moments(side) for image in request.images]
-        return score.value, float(np.mean([one.fidelity for one in backend.examine(pictures)]))
+        seen = backend.examine([image for request in _moments(side) for image in request.images])
+        damage = [sum(one.probability * one.severity for one in picture.found) for picture in seen]
+        return Readings(score.value, float(np.mean([one.fidelity for one in seen])), float(np.mean(damage)))
 
     def _lead(self, how: JoinedPreset, pair: Pair) -> tuple[float, float]:
         """Return the weight of the words, and the log-odds by scores and heads that the first is better."""
         for side in pair:
             if _key(side) not in self._read:
                 answered([InferenceError(s.message) for s in self.score([side]) if isinstance(s, Unscored)])
-        (score, fidelity), (other_score, other_fidelity) = (self._read[_key(side)] for side in pair)
-        return how.words, how.score * (score - other_score) + how.fidelity * (fidelity - other_fidelity)
+        one, other = (self._read[_key(side)] for side in pair)
+        near = how.fidelity * (one.fidelity - other.fidelity) - how.damage * (one.damage - other.damage)
+        return how.words, how.score * (one.score - other.score) + near
 
     # ------------------------------------------------------------------ pairs
 

@@ -96,6 +96,8 @@ class JoinedPreset(Record):
     """Per level by which the first scores higher."""
     fidelity: float = Field(ge=0, allow_inf_nan=False)
     """Per level by which the first is nearer to an undistorted picture, by the model's own heads."""
+    damage: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Per step of severity by which the first is less distorted, by the same heads, summed over the categories."""
 
 
 class ComparisonPreset(Record):

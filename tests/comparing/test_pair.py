@@ -183,10 +183,13 @@ def test_scores_and_heads_of_nano_decide_with_its_words(nano: Scorer) -> None:
     found = compared(nano, a, b)
     assert (found.method, found.by_order is None, found.gap is None) == ("joined", False, False)
     words = (found.by_order[0] + found.by_order[1]) / 2
-    near = [one.fidelity for one in nano.backend.examine([a, b])]  # type: ignore[attr-defined]
+    seen = nano.backend.examine([a, b])  # type: ignore[attr-defined]
+    near = [one.fidelity for one in seen]
+    damage = [sum(d.probability * d.severity for d in one.found) for one in seen]
     weights = how.joined
     odds = weights.words * math.log(words / (1 - words)) + weights.score * found.gap
-    odds += weights.fidelity * (near[0] - near[1])
+    odds += weights.fidelity * (near[0] - near[1]) - weights.damage * (damage[0] - damage[1])
+    assert abs(weights.damage * (damage[0] - damage[1])) > 1e-2  # it counts here
     assert found.p_a_better == pytest.approx(1 / (1 + math.exp(-odds)), abs=1e-6)
     assert compared(nano, b, a).p_a_better == 1 - found.p_a_better
     assert compared(nano, a, a).p_a_better == 0.5
