@@ -16,9 +16,9 @@
 | distortion in time named | freeze, flicker, drops in a clip: the highest of the three is the true one |
 | undisturbed clip | none of the three reaches the threshold |
 
-Severities are whole, in what is made and not in what is read; where a category cannot be seen slight without a reference they begin at 2
-(`mllmqa.training.samples.lightest`). Photos are brought to a short side of 512. Shares come with Wilson's 95 %
-interval, SRCC and severity error with that of the bootstrap. Figures of nano are in its model card.
+Severities are whole in what is made, not in what is read; of what cannot be seen slight without a reference they
+begin at 2 (`mllmqa.training.samples.lightest`). Photos are brought to a short side of 512. Shares come with
+Wilson's 95 % interval, SRCC and severity error with that of the bootstrap. Figures of nano are in its model card.
 """
 
 from __future__ import annotations
