@@ -35,7 +35,7 @@ from mllmqa import prompts
 from mllmqa.data import distortions, duplicates, registry, video_distortions
 from mllmqa.data.sample import parse_sample
 from mllmqa.errors import TrainingError
-from mllmqa.models.nano import build, folding
+from mllmqa.models.nano import build
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
 from mllmqa.models.nano.vision import NanoVisionModel
@@ -177,7 +177,8 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
     lots = wholes.Wholes(pristine, good, formats, **drawn, seed=config["seed"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = branch.Learning(tower.stem, tower.categories, how["hidden"]).to(device)
-    branch.learn(model, lots, how, out, share=share(), workers=how["workers"])
+    workers = min(how["workers"], (os.cpu_count() or 1) - 1)
+    branch.learn(model, lots, how, out, share=share(), workers=workers)
     tower.to("cpu")
 
 
@@ -273,7 +274,6 @@ def main() -> None:
     for name in config["tower_stages"]:
         train_tower(name, rows, shown, config, args.out)
     tower = whole_tower(config, args.out)
-    folding.fold(tower)
     fit_heads(tower, rows, shown, config, args.out)
     fit_time(tower, args.clips, shown, config, args.out)
     if torch.distributed.is_initialized():

@@ -126,18 +126,17 @@ def learn(
         )
         lots = partial(_lots, wholes, first, share, workers, next(model.parameters()).device)
         first += -(-plan.steps // how["repeats"])
-        if is_done(plan):
-            model.load_state_dict(load_state(plan.checkpoint)["model"])
-            continue
-        model.settle(stage == "settled")
-        optimizer = torch.optim.AdamW(trained, lr=how[stage]["rate"], weight_decay=how["weight_decay"])
-        fit(
-            plan,
-            model,
-            optimizer,
-            partial(batches, lots, size=how["batch"], seed=(wholes.seed, share[0], first), **sizes),
-            lambda batch: weighted(branch_losses(model, batch, how["drop"], how["clean"]), how["weights"]),
-        )
+        if not is_done(plan):
+            model.settle(stage == "settled")
+            optimizer = torch.optim.AdamW(trained, lr=how[stage]["rate"], weight_decay=how["weight_decay"])
+            fit(
+                plan,
+                model,
+                optimizer,
+                partial(batches, lots, size=how["batch"], seed=(wholes.seed, share[0], first), **sizes),
+                lambda batch: weighted(branch_losses(model, batch, how["drop"], how["clean"]), how["weights"]),
+            )
+        model.load_state_dict(load_state(plan.checkpoint)["model"])  # batch norms differ between processes
 
 
 @torch.no_grad()

@@ -154,7 +154,8 @@ def _resumed(plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer) -> 
         optimizer.load_state_dict(state["optimizer"])
     start = int(state["step"])
     log.info("%s: continues at step %d of %d", plan.name, start, plan.steps)
-    return start, state.get("averaged", {})
+    device = next(model.parameters()).device
+    return start, {name: value.to(device) for name, value in state.get("averaged", {}).items()}
 
 
 def _follow(averaged: dict[str, Tensor], model: nn.Module, decay: float, step: int) -> None:
