@@ -73,9 +73,9 @@ def look(tower: NanoVisionModel, path: Path, view_px: int) -> np.ndarray:
     """The statistics of all maps but the deepest of a photo, (S,) float16."""
     pixels = torch.from_numpy(fit_short(np.array(read_rgb(path)), view_px).transpose(2, 0, 1).copy())
     found, maps = [], tower.stem(pixels.float()[None] / HALF_RANGE - 1)
-    for stage in tower.stages[1:]:
-        found.append(statistics_of(maps)[0])
+    for stage in tower.stages[:-1]:
         maps = stage(maps)
+        found.append(statistics_of(maps)[0])
     seen: np.ndarray = torch.cat(found).half().numpy()
     return seen
 
@@ -92,7 +92,7 @@ def seen_of(paths: list[Path], checkpoint: Path, kept: Path) -> Tensor:
     Raises:
         DataError: The file is of other photos or of another tower.
     """
-    names, by = [path.name for path in paths], f"{sha256_of(checkpoint)} {VIEW_PX}"
+    names, by = [path.name for path in paths], f"{sha256_of(checkpoint)} {VIEW_PX} float32"
     if not kept.exists():
         tower = tower_of(checkpoint)
         np.savez(kept, seen=np.stack([look(tower, path, VIEW_PX) for path in paths]), names=names, by=by)

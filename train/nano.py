@@ -151,7 +151,7 @@ def train_tower(name: str, rows: Rows, pristine: list[Path], config: Config, out
 
 
 def whole_tower(config: Config, out: Path) -> NanoVisionModel:
-    """The trained tower with places for the heads that ship; their weights are random."""
+    """The trained tower with places for the branch and the heads that ship; their weights are random."""
     encoder = build_tower(config)
     encoder.load_state_dict(load_state(out / f"{config['tower_stages'][-1]}.pt")["model"])
     torch.manual_seed(config["seed"])
@@ -175,10 +175,11 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
     formats = [wholes.Format(**one) for one in how["formats"]]
     drawn = {name: how[name] for name in ("lot", "zoom", "judged")}
     lots = wholes.Wholes(pristine, good, formats, **drawn, seed=config["seed"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    process, of = share()
+    device = torch.device(f"cuda:{process % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu")
     model = branch.Learning(tower.stem, tower.categories, how["hidden"]).to(device)
-    workers = min(how["workers"], (os.cpu_count() or 1) - 1)
-    branch.learn(model, lots, how, out, share=share(), workers=workers)
+    workers = min(how["workers"], (os.cpu_count() or 1) - 1) // of
+    branch.learn(model, lots, how, out, share=(process, of), workers=workers)
     tower.to("cpu")
 
 
@@ -209,10 +210,8 @@ def share() -> tuple[int, int]:
 
 
 def adam(model: torch.nn.Module, how: Config, config: Config) -> torch.optim.Optimizer:
-    """The optimiser of every stage."""
-    return torch.optim.AdamW(
-        model.parameters(), lr=how["rate"], weight_decay=how.get("weight_decay", config["weight_decay"])
-    )
+    """The optimiser of tower and heads for time."""
+    return torch.optim.AdamW(model.parameters(), lr=how["rate"], weight_decay=config["weight_decay"])
 
 
 # ---------------------------------------------------------------- what the stage `nano-words` starts from
@@ -224,6 +223,7 @@ def assemble(samples: list[Path], config: Config, out: Path) -> None:
     settled = branch.Learning(tower.stem, tower.categories, config["heads"]["hidden"])
     for part, name in ((settled, "settled"), (tower.in_time, "in_time")):
         part.load_state_dict(load_state(out / f"{name}.pt")["model"])
+    branch.mute(tower.categories.heads)
     branch.stretch(tower.categories.heads, config["heads"]["stretch"])
     language = config["language"]
     tokenizer = build.build_tokenizer(texts_of(samples), language["words"], language["vocabulary"])

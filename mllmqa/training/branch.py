@@ -5,6 +5,7 @@ The tower is frozen, so what it says of opinions stays as it is; the branch and 
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -27,6 +28,7 @@ END, END_WEIGHT = 0.3, 2.0
 """Within this of the ends of the scale a severity counts twice: whole steps are asked for, and an even draw is half
 as often near an end as near a step between."""
 MIDDLE = (1 + SEVERITIES) / 2
+LEAST_VARIANCE = 1e-7
 SAVE_EVERY = 1000
 """Steps between checkpoints."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -140,6 +142,12 @@ def learn(
 
 
 @torch.no_grad()
+def mute(heads: DistortionHeads) -> None:
+    """Let the heads ignore statistics that did not vary in training: one that wakes would count for eight."""
+    heads.hidden.weight[:, heads.standard.running_var < LEAST_VARIANCE] = 0
+
+
+@torch.no_grad()
 def stretch(heads: DistortionHeads, by: float) -> None:
     """Spread severities about the middle of the scale, s → 3 + `by`·(s − 3).
 
@@ -157,9 +165,14 @@ def _lots(
     loader = DataLoader(
         wholes, batch_size=None, sampler=range((first + start) * of + process, sys.maxsize, of),
         num_workers=workers, worker_init_fn=_in_one_thread, prefetch_factor=2 if workers else None,
-        multiprocessing_context="forkserver" if workers else None,
+        multiprocessing_context=_clean_processes() if workers else None,
     )  # fmt: skip
     return (judged(lot, device) for lot in loader)
+
+
+def _clean_processes() -> str:
+    """Children of a process that has used OpenCV's threads hang; these have another parent."""
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def _in_one_thread(worker: int) -> None:

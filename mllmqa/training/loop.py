@@ -19,6 +19,8 @@ from mllmqa.errors import DataError, TrainingError
 log = logging.getLogger(__name__)
 
 Losses = dict[str, Tensor]
+PROCESSES = 1024
+"""More than there ever are."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +116,9 @@ def fit(
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * rate(start, plan.steps, plan.warmup)
     meter = _Meter(plan) if rank() == 0 else None
-    device = next(model.parameters()).device.type
     done = start
     for step, batch in zip(range(start, plan.steps), batches(start), strict=False):
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=plan.bf16):
-            parts = losses(batch)
-        total = torch.stack([part.float() for part in parts.values()]).sum()
-        if not torch.isfinite(total):
-            raise TrainingError(f"the loss is {float(total)}", where=f"stage {plan.name}, step {step + 1}")
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        _average_gradients(model)
-        nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
-        optimizer.step()
+        parts = _step(plan, model, optimizer, lambda: losses(batch), step)  # noqa: B023  # called at once
         schedule.step()
         _follow(averaged, model, plan.average, step + 1)
         if meter:
@@ -142,6 +134,24 @@ def fit(
     if rank() == 0:
         save_atomically({"model": model.state_dict(), "step": plan.steps}, plan.checkpoint)
     wait()
+
+
+def _step(
+    plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer, losses: Callable[[], Losses], step: int
+) -> Losses:
+    """Change the weights once; what is drawn on the way (dropout) is a function of process and step, too."""
+    torch.manual_seed(PROCESSES * step + rank())
+    with torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16, enabled=plan.bf16):
+        parts = losses()
+    total = torch.stack([part.float() for part in parts.values()]).sum()
+    if not torch.isfinite(total):
+        raise TrainingError(f"the loss is {float(total)}", where=f"stage {plan.name}, step {step + 1}")
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    _average_gradients(model)
+    nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
+    optimizer.step()
+    return parts
 
 
 def _resumed(plan: Plan, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Tensor]]:

@@ -10,6 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,13 @@ class Lot:
 
     def of(self, chosen: Tensor) -> Lot:
         """Return some of the rows, without references."""
-        rows = (self.pixels[chosen], self.severity[chosen], self.fidelity[chosen])
-        return Lot(*rows, 0, self.reference[:0], self.distorted[:0])
+        return self.without(self.pixels[chosen], self.severity[chosen], self.fidelity[chosen])
+
+    @staticmethod
+    def without(pixels: Tensor, severity: Tensor, fidelity: Tensor) -> Lot:
+        """Return a lot without references."""
+        none = pixels.new_empty(0, 3, 0, 0)
+        return Lot(pixels, severity, fidelity, 0, none, none)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,21 @@ class Wholes(Dataset[Lot]):
     zoom: float
     judged: float
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse what no lot can be made of.
+
+        Raises:
+            DataError: Photos of a kind are missing, or a format asks for views that are smaller than its squares.
+        """
+        for look in self.formats:
+            for kind, sizes in look.sizes.items():
+                if not (self.pristine if kind == "pristine" else self.good):
+                    raise DataError(f"no {kind} photos", expected=f"some for squares of {look.side} px")
+                if min(size for pair in sizes for size in pair) < look.side:
+                    raise DataError(f"sizes {list(sizes)} of {kind} photos", expected=f"at least {look.side}")
+            if not {"pristine", "shrunk"} & look.sizes.keys():
+                raise DataError(f"squares of {look.side} px are all distorted", expected="another kind than good")
 
     def __getitem__(self, index: int) -> Lot:
         rng = np.random.default_rng([self.seed, index])
@@ -130,16 +151,17 @@ class Wholes(Dataset[Lot]):
             DataError: Fifty photos in a row are smaller.
         """
         paths = self.pristine if kind == "pristine" else self.good
+        least = ceil(side / LEAST_SHRUNK) if kind == "shrunk" else side
         for _ in range(50):
             photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
-            if min(photo.shape[:2]) >= side:
+            short = min(photo.shape[:2])
+            if short >= least:
                 break
         else:
-            raise DataError(f"no photo of at least {side} px among 50 drawn", expected=f"larger {kind} photos")
-        short = min(photo.shape[:2])
-        least = {"pristine": self.zoom * short, "good": side, "shrunk": side / LEAST_SHRUNK}[kind]
-        least = min(short, max(side, least))
-        photo = _cut(photo, int(rng.integers(round(least), short + 1)), rng)
+            raise DataError(f"no photo of at least {least} px among 50 drawn", expected=f"larger {kind} photos")
+        if kind == "pristine":
+            least = max(least, round(self.zoom * short))
+        photo = _cut(photo, int(rng.integers(least, short + 1)), rng)
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
         return distortions.to_short_side(np.ascontiguousarray(photo), side)
@@ -172,7 +194,7 @@ def judged(lot: Lot, device: torch.device) -> Lot:
     scores = torch.from_numpy(scale.scores(values)).to(device, lot.fidelity.dtype)
     fidelity = lot.fidelity.clone()
     fidelity[lot.first : lot.first + len(scores)] = scores
-    return replace(lot, fidelity=fidelity, reference=lot.reference[:0], distorted=lot.distorted[:0])
+    return Lot.without(lot.pixels, lot.severity, fidelity)
 
 
 def batches(

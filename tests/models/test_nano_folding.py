@@ -118,6 +118,19 @@ def test_narrow_pictures_are_seen_as_they_are(size: tuple[int, int]) -> None:
             assert float((one - other).abs().mean() / other.abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize(("size", "expected"), [(64, torch.bfloat16), (63, torch.float32)])
+def test_where_it_trains_the_caller_says_what_is_computed_in(
+    tower: NanoVisionModel, size: int, expected: torch.dtype
+) -> None:
+    seen = []
+    tower.train().stages[1][0].conv1.register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    pixels = torch.rand(2, 3, size, 70)
+    with torch.autocast("cpu", torch.bfloat16):
+        tower(pixels)
+    tower(pixels)
+    assert seen == [expected, torch.float32]
+
+
 def shipped() -> NanoVisionModel:
     backend = mllmqa.load("nano", device="cpu").backend
     assert isinstance(backend, HFBackend)

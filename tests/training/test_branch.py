@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from mllmqa.data.distortions import CATEGORIES, NAMES, category_of
 from mllmqa.models.nano.blocks import DctStem
 from mllmqa.models.nano.categories import CategoryTokens
-from mllmqa.training import branch, loop
+from mllmqa.training import branch
 from mllmqa.training.branch import Learning, branch_losses, by_category, learn
 from mllmqa.training.loop import Losses, load_state
 from mllmqa.training.wholes import Format, Lot, Wholes
 from tests.conftest import photo_pixels
 
 HOW: Mapping[str, Any] = {
-    "batch": 8, "repeats": 4, "kept": 3, "drop": 0.0, "clean": 2.0, "weight_decay": 0.01,
+    "batch": 8, "repeats": 4, "kept": 3, "drop": 0.1, "clean": 2.0, "weight_decay": 0.01,
     "average": 0.5, "bf16": False,
     "weights": {"presence": 5.0, "severity": 1.0, "fidelity": 1.0, "named": 5.0},
-    "heads": {"steps": 60, "rate": 1e-2}, "settled": {"steps": 6, "rate": 1e-4},
+    "heads": {"steps": 60, "rate": 1e-2}, "settled": {"steps": 12, "rate": 1e-4},
 }  # fmt: skip
 
 
@@ -141,40 +141,45 @@ def states(folder: Path) -> dict[str, torch.Tensor]:
     return dict(load_state(folder / "settled.pt")["model"])
 
 
+@dataclass(frozen=True)
+class Ends(Wholes):
+    """Lots that end the process at one of them, as a kill would."""
+
+    at: int = 0
+
+    def __getitem__(self, index: int) -> Lot:
+        if index == self.at:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
 def test_learning_lowers_losses_and_a_killed_run_ends_the_same(
     lots: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Killed in both stages, behind a checkpoint; what is dropped out is the same, too."""
     through, killed = tmp_path / "through", tmp_path / "killed"
-    model = learning()
-    learn(model, lots, HOW, through, share=(0, 1), workers=0)
+    monkeypatch.setattr(branch, "SAVE_EVERY", 5)
+    learn(learning(), lots, HOW, through, share=(0, 1), workers=0)
     first, *_, last = map(json.loads, (through / "heads.jsonl").read_text().splitlines())
     assert (first["step"], last["step"]) == (20, HOW["heads"]["steps"])
     assert all(last[name] < 0.9 * first[name] for name in HOW["weights"]), (first, last)
-    assert model.settled
-    assert (through / "heads.jsonl").exists() and (through / "settled.jsonl").exists()
-    original = branch.batches
-
-    def until(stop: int, stage: int) -> None:
-        """Let the batches of a stage end early, as if the process had been killed."""
-        calls = iter(range(9))
-
-        def cut(*args: Any, **kwargs: Any) -> Iterator[Lot]:
-            source = original(*args, **kwargs)
-            return (
-                (batch for batch, _ in zip(source, range(stop), strict=False)) if next(calls) == stage else source
-            )
-
-        monkeypatch.setattr(branch, "batches", cut)
-
-    monkeypatch.setattr(branch, "SAVE_EVERY", 5)
-    for stop, stage in ((13, 0), (3, 1)):
-        until(stop, stage)
-        with pytest.raises(loop.DataError, match="the batches ended"):
-            learn(learning(), lots, HOW, killed, share=(0, 1), workers=0)
-    monkeypatch.setattr(branch, "batches", original)
+    own = {field.name: getattr(lots, field.name) for field in fields(lots)}
+    for at, saved in ((3, ("heads", 10)), (17, ("settled", 5))):
+        with pytest.raises(KeyboardInterrupt):
+            learn(learning(), Ends(**own, at=at), HOW, killed, share=(0, 1), workers=0)
+        assert int(load_state(killed / f"{saved[0]}.pt")["step"]) == saved[1]
     learn(learning(), lots, HOW, killed, share=(0, 1), workers=0)
     for name, value in states(through).items():
         assert torch.allclose(value, states(killed)[name], atol=1e-5), name
+
+
+def test_norms_that_rest_keep_what_they_had(lots: Wholes, tmp_path: Path) -> None:
+    learn(learning(), lots, HOW, tmp_path, share=(0, 1), workers=0)
+    heads, settled = load_state(tmp_path / "heads.pt")["model"], states(tmp_path)
+    kept = [name for name in settled if "running" in name and not name.startswith("stem")]
+    assert len(kept) == 14
+    assert all(torch.equal(heads[name], settled[name]) for name in kept)
+    assert not torch.equal(heads["branch.mix.weight"], settled["branch.mix.weight"])
 
 
 def test_processes_that_make_lots_change_nothing(lots: Wholes, tmp_path: Path) -> None:
@@ -193,11 +198,23 @@ def test_each_process_has_lots_of_its_own(lots: Wholes) -> None:
         assert torch.equal(pixels, lots[number].pixels)
 
 
-def test_a_done_stage_is_not_run_again(lots: Wholes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_done_stage_is_not_run_again(lots: Wholes, tmp_path: Path) -> None:
     short = {**HOW, "heads": {"steps": 3, "rate": 1e-3}, "settled": {"steps": 2, "rate": 1e-4}}
     model, again = learning(), learning()
     learn(model, lots, short, tmp_path, share=(0, 1), workers=0)
-    monkeypatch.setattr(branch, "fit", lambda *_: pytest.fail("it was done"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     learn(again, lots, short, tmp_path, share=(0, 1), workers=0)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
-    assert isinstance(again.branch.norm, nn.BatchNorm2d)
+
+
+def test_statistics_that_never_varied_are_not_read() -> None:
+    heads = learning().eval().heads
+    heads.standard.running_var[::2] = 1e-9
+    branch.mute(heads)
+    statistics = torch.randn(3, 40)
+    woken = statistics.clone()
+    woken[:, ::2] += 5
+    with torch.no_grad():
+        assert torch.equal(heads(statistics)[0], heads(woken)[0])
+        assert not torch.equal(heads(statistics)[0], heads(statistics + 0.1)[0])

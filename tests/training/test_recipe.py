@@ -30,6 +30,8 @@ def check_heads(out: Path) -> None:
     fitted = {
         f"categories.{name}": value for name, value in branch.items() if name.startswith(("branch.", "heads."))
     }
+    never = fitted["categories.heads.standard.running_var"] < 1e-7
+    fitted["categories.heads.hidden.weight"][:, never] = 0
     severity, by = "categories.heads.severity", nano_config()["smoke"]["heads"]["stretch"]
     fitted[f"{severity}.weight"] *= by
     fitted[f"{severity}.bias"] = 3 + by * (fitted[f"{severity}.bias"] - 3)

@@ -100,12 +100,35 @@ def test_shrunk_photos_lose_a_third_of_their_sides_at_least(tmp_path: Path) -> N
     assert bool(((bright >= 1) & (bright <= 5)).all()), bright
 
 
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"pristine": [(64, 48)], "good": [(64, 48)]}, "no good photos"),
+        ({"pristine": [(64, 30)]}, "at least 40"),
+        ({"pristine": [(38, 48)]}, "at least 40"),
+    ],
+)
+def test_what_no_lot_can_be_made_of_is_refused(
+    photos: list[Path], sizes: dict[str, list[tuple[int, int]]], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        Wholes(photos, [], [Format(40, 1.0, sizes)], lot=4, zoom=1.0, judged=0.0, seed=1)
+
+
+def test_a_format_has_undistorted_pictures(photos: list[Path]) -> None:
+    with pytest.raises(DataError, match="all distorted"):
+        Wholes([], photos, [Format(40, 1.0, {"good": [(64, 48)]})], lot=4, zoom=1.0, judged=0.0, seed=1)
+
+
 def test_photos_that_are_too_small_are_passed_over(photos: list[Path], drawn: Wholes) -> None:
     large = Format(80, 1.0, {"pristine": [(80, 80)]})
     lot = replace(drawn, pristine=[photos[0], photos[3]], formats=[large])[0]
     assert lot.pixels.shape[-1] == 80
     with pytest.raises(DataError, match="no photo of at least 80 px"):
         replace(drawn, pristine=photos[3:], formats=[large])[0]
+    hardly = Format(44, 1.0, {"shrunk": [(44, 44)]})
+    with pytest.raises(DataError, match="no photo of at least 68 px"):  # 64 px would hardly be shrunk
+        replace(drawn, good=photos[3:], formats=[hardly])[0]
 
 
 # ------------------------------------------------------------------ pseudo-MOS
@@ -127,7 +150,11 @@ def test_the_pseudo_mos_is_that_of_the_picture_before_it_is_seen(large: Wholes) 
     lot, scale = large[0], PseudoMos.default()
     assert (lot.first, lot.reference.shape, lot.distorted.shape) == (0, (4, 3, 168, 168), (4, 3, 168, 168))
     found = judged(lot, CPU)
-    assert len(found.reference) == 0 and torch.equal(found.pixels, lot.pixels)
+    assert torch.equal(found.pixels, lot.pixels)
+    kept = (found.reference, found.distorted, *vars(found.of(torch.tensor([0]))).values())
+    assert sum(one.untyped_storage().nbytes() for one in kept if isinstance(one, torch.Tensor)) < 1e5, (
+        "it is dropped"
+    )
     for row in range(4):
         pair = [one[row].permute(1, 2, 0).numpy().copy() for one in (lot.reference, lot.distorted)]
         expected = scale.score(measure(*pair, scale.names))

@@ -2,7 +2,7 @@
 
 PSNR is computed here; the others are those of piq (Kastryulin et al., arXiv 2208.14818; Apache-2.0, extra
 ``fullref``). One name stands for one variant, which is stated, since "SSIM" alone names six different numbers. All
-take RGB in 0..1, in float32, on the CPU.
+take RGB in 0..1, in float32; on the CPU, or where the pictures are (``measure_many``).
 """
 
 from __future__ import annotations
@@ -155,11 +155,19 @@ def measure_many(
 
     Raises:
         UnknownNameError: No such metric.
+        DataError: Not pictures of one size, or smaller than a metric takes.
         MissingExtraError: Another metric than PSNR, and piq is not installed.
     """
     import torch
 
     wanted, values = known(names), {}
+    if reference.shape != distorted.shape:
+        raise DataError(
+            f"references are {tuple(reference.shape)}, distorted pictures {tuple(distorted.shape)}",
+            expected="one shape for both",
+        )
+    for one, other in zip(reference[:1], distorted[:1], strict=True):
+        _check(*(pixels.permute(1, 2, 0).cpu().numpy() for pixels in (one, other)), wanted)
     with torch.inference_mode():
         pictures = [pixels.float() / 255 for pixels in (distorted, reference)]
         for name in wanted:

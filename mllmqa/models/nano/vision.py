@@ -139,15 +139,18 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
     def _looked(self, pixels: Tensor, look: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Look at the coefficients of pictures of one size, (B, 3, H, W); what is seen, in the weights' dtype.
 
-        In eval mode without gradients all is computed in :attr:`computes_in`, but for narrow pictures.
+        In eval mode without gradients all is computed in :attr:`computes_in`; else as the caller's autocast has it.
+        Narrow pictures are computed in full precision.
         """
         height, width = pixels.shape[-2:]
         if min(height, width) < BLOCK:
             pad = (0, max(0, BLOCK - width), 0, max(0, BLOCK - height))
             pixels = F.pad(pixels, pad, mode="replicate")
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        answers = not (self.training or torch.is_grad_enabled()) and min(height, width) >= NARROW_PX
-        with torch.autocast("cpu", torch.bfloat16, enabled=answers and self.computes_in != self.dtype):
+        asked = torch.is_autocast_enabled("cpu")
+        answers = not (self.training or torch.is_grad_enabled()) and self.computes_in != self.dtype
+        reduced = (asked or answers) and min(height, width) >= NARROW_PX
+        with torch.autocast("cpu", torch.get_autocast_dtype("cpu") if asked else torch.bfloat16, enabled=reduced):
             return tuple(seen.to(self.dtype) for seen in look(self.stem.coefficients(pixels)))
 
     def _maps(self, coefficients: Tensor) -> tuple[Tensor, ...]:

@@ -166,6 +166,13 @@ def test_many_pairs_at_once_are_measured_as_each_alone() -> None:
             assert found[name][place] == pytest.approx(alone[name], rel=1e-3, abs=1e-4), name
 
 
+def test_many_pairs_are_of_one_size_and_large_enough() -> None:
+    with pytest.raises(DataError, match="one shape"):
+        measure_many(batch([PHOTO]), batch([PHOTO, PHOTO]))
+    with pytest.raises(DataError, match="too small for ms_ssim"):
+        measure_many(batch([PHOTO[:100]]), batch([PHOTO[:100]]))
+
+
 def test_what_a_metric_cannot_tell_of_a_pair_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     values = torch.tensor([0.5, torch.inf])
     monkeypatch.setattr(piq_module(), "gmsd", lambda *_, **__: values)
