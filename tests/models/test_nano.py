@@ -24,12 +24,7 @@ from mllmqa.models.base import LevelLogits, Request
 from mllmqa.models.load import load_backend
 from mllmqa.models.nano import build
 from mllmqa.models.nano.blocks import (
-    HALF_RANGE,
-    DctStem,
-    Residual,
     dct_filters,
-    luma_chroma_matrix,
-    mean_and_std,
 )
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.heads import TowerWithHeads
@@ -177,12 +172,6 @@ def test_grey_and_palette_pictures_are_rgb(backend: Any) -> None:
 # ------------------------------------------------------------------ the tower
 
 
-def test_dct_filters_are_an_orthonormal_basis() -> None:
-    flat = dct_filters().reshape(64, 64).double()
-    assert torch.allclose(flat @ flat.T, torch.eye(64, dtype=torch.float64), atol=1e-6)
-    assert torch.allclose(flat[0], torch.full((64,), 1 / 8, dtype=torch.float64))
-
-
 @pytest.mark.parametrize("size", [(512, 512), (511, 513), (97, 33), (8, 8), (7, 300), (1, 1)])
 def test_any_size_gives_the_same_tokens_shape(tower: NanoVisionModel, size: tuple[int, int]) -> None:
     with torch.inference_mode():
@@ -321,55 +310,6 @@ def test_weights_lie_channels_last_after_a_load_too(backend: Any) -> None:
     """Loading builds on the meta device and would lose the layout; the products are the same, only slower."""
     kernels = [m.weight for m in backend.model.base_model.vision_tower.modules() if isinstance(m, torch.nn.Conv2d)]
     assert kernels and all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
-
-
-def test_the_stem_measures_a_cosine_where_it_is() -> None:
-    """A grey cosine of the DCT's own frequency: its coefficient stands out, and DC is the mean on the ±1 scale."""
-    basis = dct_filters()[:, 0]
-    for index in (0, 1, 5, 20, 63):
-        block = basis[index] / basis[index].abs().max() * 0.5
-        coefficients = torch.nn.functional.conv2d(block[None, None], dct_filters())[0, :, 0, 0]
-        assert int(coefficients.abs().argmax()) == index
-        others = torch.cat([coefficients[:index], coefficients[index + 1 :]])
-        assert float(others.abs().max()) < 1e-5
-    for value in (-1.0, -0.3, 0.0, 0.8):
-        flat = torch.full((1, 1, 8, 8), value)
-        dc, ac = DctStem._log(torch.nn.functional.conv2d(flat, dct_filters() * HALF_RANGE))
-        assert float(dc) == pytest.approx(value, abs=1e-5)
-        assert float(ac.abs().max()) < 1e-3
-
-
-def test_dct_filters_run_from_low_to_high_frequencies() -> None:
-    """Sign changes along both axes are the frequencies; zig-zag order means that their sum never falls."""
-    orders = []
-    for one in dct_filters()[:, 0]:
-        row, column = one[0].sign(), one[:, 0].sign()
-        orders.append(int((row.diff() != 0).sum() + (column.diff() != 0).sum()))
-    assert orders == sorted(orders)
-    assert (orders[0], orders[-1], orders.count(1), orders.count(7)) == (0, 14, 2, 8)
-
-
-def test_luma_and_chroma_of_pure_colours_are_those_of_the_standard() -> None:
-    matrix = luma_chroma_matrix()[:, :, 0, 0]
-    assert matrix.sum(1).tolist() == pytest.approx([1, 0, 0], abs=1e-5)  # grey has no colour
-    red, green, blue = matrix.T.tolist()
-    assert red == pytest.approx([0.299, -0.1687, 0.5], abs=1e-4)
-    assert green == pytest.approx([0.587, -0.3313, -0.4187], abs=1e-4)
-    assert blue == pytest.approx([0.114, 0.5, -0.0813], abs=1e-4)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 8), (9, 9)])
-def test_residual_blocks_halve_rounding_up(stride: int, size: tuple[int, int]) -> None:
-    block = Residual(4, 6, stride=stride).eval()
-    out = block(torch.randn(2, 4, *size))
-    assert out.shape == (2, 6, *[-(-side // stride) for side in size])
-    assert float(out.detach().min()) >= 0
-
-
-def test_statistics_of_a_map_by_hand() -> None:
-    maps = torch.tensor([[[[1.0, 3.0]], [[5.0, 5.0]]]])
-    assert mean_and_std(maps)[0].tolist() == pytest.approx([2, 5, (1 + 1e-4) ** 0.5, 1e-2], rel=1e-5)
 
 
 def test_small_pictures_are_padded_by_their_own_edge(tower: NanoVisionModel) -> None:
