@@ -67,8 +67,9 @@ class Listener:
             medium: What the file is called in the questions.
 
         Returns:
-            One reading per category, averaged over ``shown``; and of those that the model cannot answer, or answers
-            otherwise, why (``presence`` for all, where its tokenizer splits the words).
+            One reading per category, of several pictures by :func:`~mllmqa.asking.places.lasting`; and of those
+            that the model cannot answer, or answers otherwise, why (``presence`` for all, where its tokenizer
+            splits the words).
 
         Raises:
             ModelError: The model failed.
@@ -76,7 +77,7 @@ class Listener:
         if not categories:
             return [], {}
         if heads := self._found(shown, categories):
-            return [_averaged(category, [one[category] for one in heads]) for category in categories], {}
+            return [_of_heads(category, [one[category] for one in heads]) for category in categories], {}
         asked = {category: self._question("yes_no", category, medium) for category in categories}
         try:
             self._backend.check_words(asked[categories[0]], self._yes_no.words)
@@ -234,18 +235,18 @@ def _presence(category: str, readings: Sequence[tuple[float, float | None]]) -> 
     known = [mass for mass in masses if mass is not None]
     return Presence(
         category=category,
-        probability=float(np.mean(values)),
+        probability=places.lasting(values),
         coverage=float(np.mean(known)) if len(known) == len(masses) else None,
         per_frame=tuple(values) if len(values) > 1 else None,
     )
 
 
-def _averaged(category: str, found: Sequence[Diagnosis]) -> Presence:
+def _of_heads(category: str, found: Sequence[Diagnosis]) -> Presence:
     """Of the heads, over pictures."""
     values = tuple(one.probability for one in found)
     return Presence(
         category=category,
-        probability=float(np.mean(values)),
+        probability=places.lasting(values),
         coverage=None,
         per_frame=values if len(values) > 1 else None,
     )

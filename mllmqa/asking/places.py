@@ -9,6 +9,7 @@ class is divided again: a few tiles or frames that are better than all others do
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,6 +77,15 @@ def worst_spans(values: Sequence[float], times_s: Sequence[float], duration_s: f
         duration_s: Of the video; a frame stands for the time nearer to it than to its neighbours.
     """
     return _spans(worst(values), times_s, duration_s)
+
+
+def lasting(probabilities: Sequence[float]) -> float:
+    """Return the highest mean over :data:`~mllmqa.asking.thresholds.LASTING` of the frames in a row, two at least.
+
+    So a distortion that is in a part of a video is found, and one frame that is taken for distorted is not enough.
+    """
+    n = min(len(probabilities), max(2, math.ceil(thresholds.LASTING * len(probabilities))))
+    return max(float(np.mean(probabilities[k : k + n])) for k in range(len(probabilities) - n + 1))
 
 
 def spans_of(probabilities: Sequence[float], times_s: Sequence[float], duration_s: float) -> list[Span]:

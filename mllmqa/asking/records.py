@@ -27,7 +27,8 @@ class Presence(Record):
     category: str
     """Of the distortion engine, e.g. ``blur``."""
     probability: Probability = Field(ge=0, le=1)
-    """Of "Yes" against "No", or of the head; of a video asked frame by frame the mean over its frames."""
+    """Of "Yes" against "No", or of the head; of a video asked frame by frame the highest mean over a quarter of its
+    frames in a row (two at least)."""
     coverage: float | None
     """Mass of both words in the open vocabulary; None where an endpoint does not tell, and of heads."""
     per_frame: tuple[Probability, ...] | None = None

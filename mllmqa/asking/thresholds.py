@@ -45,6 +45,9 @@ EQUAL_MARGIN = 0.3
 PLACE_GAP = 0.3
 """Least gap of the mean scores of the worse and the better tiles or frames: below it, quality is even."""
 
+LASTING = 0.25
+"""Share of the frames, in a row, that decide whether a distortion is in a video: it may be in a part of it only."""
+
 EVERYWHERE = 0.7
 """Share of tiles or of the duration from which on a distortion is everywhere (as ViDA-UGC has it)."""
 

@@ -95,3 +95,27 @@ def test_the_worst_are_below_the_others_and_never_nearly_all(values: list[float]
     others = [values[k] for k in range(len(values)) if k not in found]
     assert len(found) < thresholds.EVERYWHERE * len(values)
     assert not found or max(values[k] for k in found) < min(others)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "wanted"),
+    [
+        ([0.9], 0.9),
+        ([0.2, 0.6], 0.4),
+        ([0.1, 0.9, 0.7], 0.8),
+        ([0, 0, 0, 1, 1, 0, 0, 0], 1.0),  # a quarter of eight
+        ([0, 0, 1, 0, 0, 1, 0, 0], 0.5),  # not in a row
+        ([0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], 2 / 3),  # of twelve it takes three
+    ],
+)
+def test_what_lasts_a_quarter_of_the_frames_is_there(probabilities: list[float], wanted: float) -> None:
+    assert places.lasting(probabilities) == pytest.approx(wanted)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_what_lasts_lies_between_mean_and_highest(probabilities: list[float]) -> None:
+    found = places.lasting(probabilities)
+    assert max(probabilities) + 1e-9 >= found
+    assert places.lasting(probabilities[::-1]) == pytest.approx(found)
+    if len(probabilities) in (1, 2):
+        assert found == pytest.approx(sum(probabilities) / len(probabilities))
