@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from mllmqa import prompts
+from mllmqa.asking import places
 from mllmqa.asking.listening import Listener
 from mllmqa.data import distortions
 from mllmqa.data.distortions import CATEGORIES
@@ -131,7 +132,7 @@ def test_heads_are_heard_before_words_are_asked(nano: Scorer) -> None:
     place = list(CATEGORIES).index("blur")
     blur = [picture.found[place].probability for picture in backend.examine(pictures())]
     assert found[0].per_frame == pytest.approx(blur)
-    assert found[0].probability == pytest.approx(np.mean(blur))
+    assert found[0].probability == pytest.approx(places.lasting(blur))
     assert found[0].coverage is None
 
     strong = listener.how(shown[0], ["noise", "blur"], "image")

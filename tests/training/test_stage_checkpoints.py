@@ -110,7 +110,7 @@ def test_an_adapter_comes_back_with_what_is_trained_beside(family: str, tmp_path
     write_weights(model, opened, tmp_path / "checkpoint-1")
     spoil_trained(model)
     for name, value in model.named_buffers():
-        if name.endswith("running_mean"):
+        if name.endswith("running_mean") and "heads.standard" not in name:  # without weights, it never learns
             value.add_(0.25)
     assert not same(model, before)
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
