@@ -144,7 +144,8 @@ def learn(
 @torch.no_grad()
 def mute(heads: DistortionHeads) -> None:
     """Let the heads ignore statistics that did not vary in training: one that wakes would count for eight."""
-    heads.hidden.weight[:, heads.standard.running_var < LEAST_VARIANCE] = 0
+    if (varied := heads.standard.running_var) is not None:
+        heads.hidden.weight[:, varied < LEAST_VARIANCE] = 0
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -130,6 +131,7 @@ def test_where_it_trains_the_caller_says_what_is_computed_in(
     assert seen == [expected, torch.float32]
 
 
+@cache
 def shipped() -> NanoVisionModel:
     backend = mllmqa.load("nano", device="cpu").backend
     assert isinstance(backend, HFBackend)

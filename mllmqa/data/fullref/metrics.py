@@ -166,8 +166,9 @@ def measure_many(
             f"references are {tuple(reference.shape)}, distorted pictures {tuple(distorted.shape)}",
             expected="one shape for both",
         )
-    for one, other in zip(reference[:1], distorted[:1], strict=True):
-        _check(*(pixels.permute(1, 2, 0).cpu().numpy() for pixels in (one, other)), wanted)
+    for pair in zip(reference[:1], distorted[:1], strict=True):
+        one, other = (pixels.permute(1, 2, 0).cpu().numpy() for pixels in pair)
+        _check(one, other, wanted)
     with torch.inference_mode():
         pictures = [pixels.float() / 255 for pixels in (distorted, reference)]
         for name in wanted:
