@@ -29,6 +29,7 @@ END, END_WEIGHT = 0.3, 2.0
 as often near an end as near a step between."""
 MIDDLE = (1 + SEVERITIES) / 2
 LEAST_VARIANCE = 1e-7
+"""Statistics that varied less over the pictures of training are not read (:func:`mute`)."""
 SAVE_EVERY = 1000
 """Steps between checkpoints."""
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -56,7 +57,6 @@ class Learning(nn.Module):
         self.stem = stem.eval().requires_grad_(False)
         self.branch, self.heads = categories.branch, categories.heads
         self.named = nn.Linear(hidden, len(distortions.NAMES))
-
         self.settled = False
 
     def train(self, mode: bool = True) -> Learning:
