@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from mllmqa.data import distortions
 from mllmqa.data.distortions.base import opencv
 from mllmqa.models.nano.blocks import HALF_RANGE, DctStem
-from mllmqa.models.nano.categories import SEVERITIES, CategoryTokens, DistortionHeads
+from mllmqa.models.nano.categories import SEVERITIES, CategoryTokens, DistortionHeads, at_size
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
 from mllmqa.training.wholes import Lot, Wholes, batches, judged
 
@@ -88,7 +88,8 @@ def branch_losses(model: Learning, batch: Lot, drop: float, clean: float) -> Los
         pixels = batch.pixels.float() / HALF_RANGE - 1
         coefficients = model.stem.coefficients(pixels.contiguous(memory_format=torch.channels_last))
     inside = model.heads.inside(model.branch(coefficients).float(), drop)
-    presence, severity, fidelity = (value.float() for value in model.heads.read(inside))
+    presence, severity, fidelities = (value.float() for value in model.heads.read(inside))
+    fidelity = at_size(fidelities, batch.short_side)
     wanted = by_category(batch.severity)
     there, judged_ = wanted > 0, batch.fidelity.isfinite()
     missed = F.binary_cross_entropy_with_logits(presence, there.float(), reduction="none").mean(1)

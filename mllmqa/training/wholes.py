@@ -54,6 +54,7 @@ class Lot:
     Attributes:
         pixels: (N, 3, side, side) uint8.
         severity: (N, 35) of every distortion, 0: not there.
+        short_side: (N,) in pixels, of the picture when it was distorted.
         fidelity: (N,) the pseudo-MOS, 1..5, or NaN.
         first: First row of those that have a reference.
         reference: (J, 3, p, p) uint8, undistorted.
@@ -62,6 +63,7 @@ class Lot:
 
     pixels: Tensor
     severity: Tensor
+    short_side: Tensor
     fidelity: Tensor
     first: int
     reference: Tensor
@@ -69,13 +71,8 @@ class Lot:
 
     def of(self, chosen: Tensor) -> Lot:
         """Return some of the rows, without references."""
-        return self.without(self.pixels[chosen], self.severity[chosen], self.fidelity[chosen])
-
-    @staticmethod
-    def without(pixels: Tensor, severity: Tensor, fidelity: Tensor) -> Lot:
-        """Return a lot without references."""
-        none = pixels.new_empty(0, 3, 0, 0)
-        return Lot(pixels, severity, fidelity, 0, none, none)
+        told = self.severity[chosen], self.short_side[chosen], self.fidelity[chosen]
+        return Lot(self.pixels[chosen], *told, 0, *_without_reference(self.pixels))
 
 
 @dataclass(frozen=True)
@@ -121,10 +118,11 @@ class Wholes(Dataset[Lot]):
         shares = np.array([one.share for one in self.formats])
         look = self.formats[int(rng.choice(len(shares), p=shares / shares.sum()))]
         kinds, least = [kind for kind in KINDS if kind in look.sizes], PseudoMos.default().min_side_px
-        referred = str(rng.choice([kind for kind in kinds if kind != "good"]))
+        referred = str(rng.choice(kinds))
         least = least if rng.random() < self.judged else sys.maxsize
         seen: list[Pixels] = []
         recipes: list[Recipe] = []
+        sides: list[float] = []
         pairs: list[tuple[Pixels, Pixels]] = []
         for kind in kinds:
             side, view = look.sizes[kind][int(rng.integers(len(look.sizes[kind])))]
@@ -137,15 +135,16 @@ class Wholes(Dataset[Lot]):
                     pairs.append((photo, pixels))
                 seen.append(_cut(fit_short(pixels, view), look.side, rng))
                 recipes.append(recipe)
+                sides.append(side)
         reference, distorted = zip(*pairs, strict=True) if pairs else ((), ())
         fidelity = [float("nan") if recipe else 5.0 for recipe in recipes]
         severity = [[dict(recipe).get(name, 0.0) for name in distortions.NAMES] for recipe in recipes]
         first = kinds.index(referred) * (self.lot // len(kinds))
-        told = torch.tensor(severity), torch.tensor(fidelity)
+        told = torch.tensor(severity), torch.tensor(sides), torch.tensor(fidelity)
         return Lot(_stacked(seen), *told, first, _stacked(reference), _stacked(distorted))
 
     def _photo(self, kind: str, side: int, rng: np.random.Generator) -> Pixels:
-        """A square part of a photo, maybe mirrored, brought to `side`; smaller photos are passed over.
+        """A square part of a photo, maybe turned or mirrored, brought to `side`; smaller photos are passed over.
 
         Raises:
             DataError: Fifty photos in a row are smaller.
@@ -162,6 +161,7 @@ class Wholes(Dataset[Lot]):
         if kind == "pristine":
             least = max(least, round(self.zoom * short))
         photo = _cut(photo, int(rng.integers(least, short + 1)), rng)
+        photo = np.rot90(photo, int(rng.integers(4)))
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
         return distortions.to_short_side(np.ascontiguousarray(photo), side)
@@ -180,6 +180,11 @@ def _stacked(pictures: Sequence[Pixels]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
 
 
+def _without_reference(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """No references and no pictures that have one; views of others would keep these in memory."""
+    return pixels.new_empty(0, 3, 0, 0), pixels.new_empty(0, 3, 0, 0)
+
+
 def judged(lot: Lot, device: torch.device) -> Lot:
     """Put a lot on a device and measure the rows that have a reference, which is dropped.
 
@@ -194,7 +199,8 @@ def judged(lot: Lot, device: torch.device) -> Lot:
     scores = torch.from_numpy(scale.scores(values)).to(device, lot.fidelity.dtype)
     fidelity = lot.fidelity.clone()
     fidelity[lot.first : lot.first + len(scores)] = scores
-    return Lot.without(lot.pixels, lot.severity, fidelity)
+    reference, distorted = _without_reference(lot.pixels)
+    return replace(lot, fidelity=fidelity, first=0, reference=reference, distorted=distorted)
 
 
 def batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import conv2d
 
 from mllmqa.models.nano.blocks import (
     HALF_RANGE,
@@ -22,19 +23,44 @@ def test_dct_filters_are_an_orthonormal_basis() -> None:
 
 
 def test_the_stem_measures_a_cosine_where_it_is() -> None:
-    """A grey cosine of the DCT's own frequency: its coefficient stands out, and DC is the mean on the ±1 scale."""
+    """A grey cosine of the DCT's own frequency: its coefficient stands out."""
     basis = dct_filters()[:, 0]
     for index in (0, 1, 5, 20, 63):
         block = basis[index] / basis[index].abs().max() * 0.5
-        coefficients = torch.nn.functional.conv2d(block[None, None], dct_filters())[0, :, 0, 0]
+        coefficients = conv2d(block[None, None], dct_filters())[0, :, 0, 0]
         assert int(coefficients.abs().argmax()) == index
         others = torch.cat([coefficients[:index], coefficients[index + 1 :]])
         assert float(others.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("chroma", [0, 1, 5, 64])
+def test_coefficients_are_those_of_the_planes_one_by_one(chroma: int) -> None:
+    """DC signed, on the scale of the pixels; of AC log(1 + |c|) on the 8-bit scale; then the learned ones."""
+    torch.manual_seed(0)
+    stem, pixels = DctStem(chroma, 3, 4), torch.rand(2, 3, 21, 33) * 2 - 1
+    expected = []
+    for plane, count in zip(
+        conv2d(pixels, luma_chroma_matrix()).split(1, dim=1), (64, chroma, chroma), strict=True
+    ):
+        found = conv2d(plane, dct_filters(), stride=4)[:, :count]
+        expected += [found[:, :1] / 8, (HALF_RANGE * found[:, 1:]).abs().log1p()]
+    expected.append(stem.learned(pixels))
+    assert torch.allclose(stem.coefficients(pixels), torch.cat(expected, dim=1), atol=1e-4)
+
+
+def test_of_a_flat_picture_there_is_its_mean_alone() -> None:
+    stem = DctStem(16, 1, 4)
     for value in (-1.0, -0.3, 0.0, 0.8):
-        flat = torch.full((1, 1, 8, 8), value)
-        dc, ac = DctStem._log(torch.nn.functional.conv2d(flat, dct_filters() * HALF_RANGE))
-        assert float(dc) == pytest.approx(value, abs=1e-5)
-        assert float(ac.abs().max()) < 1e-3
+        found = stem.coefficients(torch.full((1, 3, 8, 8), value)).detach().flatten()[:-1]
+        assert float(found[0]) == pytest.approx(value, abs=1e-5)
+        assert float(found[1:].abs().max()) < 1e-3
+
+
+def test_only_what_is_learned_learns() -> None:
+    stem = DctStem(16, 4, 8)
+    stem.coefficients(torch.rand(1, 3, 16, 16)).sum().backward()
+    assert stem.learned.weight.grad is not None and bool(stem.learned.weight.grad.any())
+    assert not {"fixed", "means"} & stem.state_dict().keys()
 
 
 def test_dct_filters_run_from_low_to_high_frequencies() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,7 +10,14 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mllmqa.models.nano.blocks import mean_and_std
-from mllmqa.models.nano.categories import FAR, CategoryTokens, DistortionBranch, DistortionHeads
+from mllmqa.models.nano.categories import (
+    FAR,
+    SHORT_SIDES_PX,
+    CategoryTokens,
+    DistortionBranch,
+    DistortionHeads,
+    at_size,
+)
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.vision import NanoVisionModel
 
@@ -118,8 +126,29 @@ def test_heads_are_one_hidden_layer() -> None:
     presence, severity, fidelity = heads(values)
     assert torch.allclose(presence, hidden @ heads.presence.weight.T + heads.presence.bias, atol=1e-5)
     assert torch.allclose(severity, hidden @ heads.severity.weight.T + heads.severity.bias, atol=1e-5)
-    assert torch.allclose(fidelity, (hidden @ heads.fidelity.weight.T + heads.fidelity.bias)[:, 0], atol=1e-5)
-    assert (presence.shape, severity.shape, fidelity.shape) == ((5, 2), (5, 2), (5,))
+    assert torch.allclose(fidelity, hidden @ heads.fidelity.weight.T + heads.fidelity.bias, atol=1e-5)
+    assert (presence.shape, severity.shape, fidelity.shape) == ((5, 2), (5, 2), (5, len(SHORT_SIDES_PX)))
+
+
+@given(st.lists(st.floats(1, 5), min_size=4, max_size=4), st.floats(32, 4000))
+def test_fidelity_is_read_for_the_size_of_the_picture(at_each: list[float], short_side: float) -> None:
+    """At the sizes that are known, between them in proportion, beyond them as at the next."""
+    known = at_size(torch.tensor([at_each] * 4), torch.tensor(SHORT_SIDES_PX))
+    assert known.tolist() == pytest.approx(at_each, abs=1e-5)
+    (found,) = at_size(torch.tensor([at_each]), torch.tensor([short_side])).tolist()
+    assert found == pytest.approx(np.interp(short_side, SHORT_SIDES_PX, at_each), abs=1e-4)
+
+
+def test_the_size_is_that_of_the_picture_not_of_the_batch(tower: NanoVisionModel) -> None:
+    pixels = torch.full((2, 3, 384, 416), torch.nan)
+    pixels[0], pixels[1, :, :320, :400] = 0.1, 0.1
+    heads = tower.categories.heads
+    before = heads.fidelity.weight.detach().clone(), heads.fidelity.bias.detach().clone()
+    with torch.no_grad():
+        heads.fidelity.weight.zero_()
+        heads.fidelity.bias[:] = torch.tensor([1.5, 2.0, 3.0, 4.0])
+        assert tower.found(pixels).fidelity.tolist() == pytest.approx([3.0, 2.0])
+        heads.fidelity.weight[:], heads.fidelity.bias[:] = before
 
 
 @given(st.floats(-80, 80), st.floats(-20, 20), st.floats(-20, 20))
@@ -127,7 +156,7 @@ def test_what_is_found_lies_within_its_bounds(presence: float, severity: float, 
     heads = by_hand((presence, -presence), (severity, severity))
     with torch.no_grad():
         heads.fidelity.bias.fill_(fidelity)
-        found = heads.found(torch.randn(2, 3))
+        found = heads.found(torch.randn(2, 3), torch.tensor([100.0, 400.0]))
     assert bool(((found.presence >= 0) & (found.presence <= 1)).all())
     assert found.presence.sum(1).tolist() == pytest.approx([1, 1], abs=1e-6)
     assert found.severity[:, 0].tolist() == pytest.approx([min(max(severity, 1), 5)] * 2, abs=1e-5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def lot_of(severity: Mapping[int, Mapping[str, float]], fidelity: list[float]) -
             rows[row, NAMES.index(name)] = strong
     none = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
     pixels = torch.full((len(fidelity), 3, 16, 16), 128, dtype=torch.uint8)
-    return Lot(pixels, rows, torch.tensor(fidelity), 0, none, none)
+    return Lot(pixels, rows, torch.full((len(rows),), 448.0), torch.tensor(fidelity), 0, none, none)
 
 
 def constant(presence: float, severity: float, fidelity: float) -> Learning:
@@ -82,6 +82,16 @@ def test_losses_by_hand() -> None:
     assert found["severity"] == pytest.approx(((0.5 - 0.15) + 2 * (2.5 - 0.15)) / 3, rel=1e-5)
     assert found["fidelity"] == pytest.approx(((1 - 0.15) + 0.5 * 0.1**2 / 0.3) / 2, rel=1e-4)
     assert found["named"] == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_fidelity_is_that_of_the_size_at_which_it_was_measured() -> None:
+    model = constant(0.0, 3.0, 3.0)
+    with torch.no_grad():
+        model.heads.fidelity.bias[:] = torch.tensor([2.0, 3.0, 4.0, 5.0])
+    lot = lot_of({}, [4.0, 4.0])
+    for sides, far in (((384, 384), 0.0), ((224, 384), (2 - 0.15) / 2), ((416, 352), 0.5 - 0.15)):
+        at = replace(lot, short_side=torch.tensor(sides, dtype=torch.float32))
+        assert plain(branch_losses(model, at, drop=0.0, clean=1.0))["fidelity"] == pytest.approx(far, abs=1e-5)
 
 
 def test_undistorted_pictures_count_as_much_as_is_said() -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from mllmqa.data.distortions import NAMES
 from mllmqa.data.fullref import PseudoMos, measure
 from mllmqa.errors import DataError
+from mllmqa.models.torchvision_shim import ensure_torchvision
 from mllmqa.training.wholes import Format, Lot, Wholes, batches, judged
 from tests.conftest import photo_pixels
 
@@ -62,6 +63,8 @@ def test_pictures_of_a_lot_are_of_one_size_and_of_all_kinds(drawn: Wholes) -> No
         there = (lot.severity > 0).sum(1)
         assert bool((there[4:8] > 0).all()), "rated photos as they are never stand in for undistorted ones"
         assert torch.equal(lot.fidelity == 5, there == 0)
+        assert set(lot.short_side[:4].tolist()) in ({64.0}, {48.0})
+        assert lot.short_side[4:].tolist() == 4 * [64.0] + 4 * [40.0], "as they are distorted, not as they are seen"
         assert len(lot.reference) == len(lot.distorted) == 0
         counts |= set(there.tolist())
     assert counts == {0, 1, 2}  # none, one and two distortions
@@ -76,14 +79,16 @@ def test_formats_are_drawn_by_their_shares(photos: list[Path]) -> None:
 
 
 def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
-    """A photo of the size that is asked for, taken whole: undistorted it is itself or its mirror image."""
+    """A photo of the size that is asked for, taken whole: undistorted it is itself, turned or mirrored."""
     only = Format(64, 1.0, {"pristine": [(64, 64)]})
-    lot = Wholes(photos[3:], [], [only], lot=24, zoom=1.0, judged=0.0, seed=1)[0]
+    lot = Wholes(photos[3:], [], [only], lot=72, zoom=1.0, judged=0.0, seed=1)[0]
     with Image.open(photos[3]) as image:
         photo = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    untouched = torch.tensor([torch.equal(one, photo) or torch.equal(one, photo.flip(2)) for one in lot.pixels])
-    assert torch.equal(untouched, (lot.severity == 0).all(1))
-    assert bool(untouched.any()) and not bool(untouched.all())
+    ways = [turned.rot90(k, (1, 2)) for turned in (photo, photo.flip(2)) for k in range(4)]
+    shown = torch.tensor([[torch.equal(one, way) for way in ways] for one in lot.pixels])
+    assert torch.equal(shown.any(1), (lot.severity == 0).all(1))
+    assert int(shown.any(0).sum()) > 4, "photos are turned and mirrored"
+    assert not bool(shown.any(1).all())
 
 
 def test_shrunk_photos_lose_a_third_of_their_sides_at_least(tmp_path: Path) -> None:
@@ -96,7 +101,8 @@ def test_shrunk_photos_lose_a_third_of_their_sides_at_least(tmp_path: Path) -> N
     lot = Wholes([], [path], [only], lot=60, zoom=0.1, judged=0.0, seed=3)[0]
     clean = lot.pixels[(lot.severity == 0).all(1)]
     assert len(clean) > 5
-    bright = (clean[:, 0].float() > 60).any(1).sum(1)  # columns with something of the frame
+    seen = clean[:, 0].float() > 60
+    bright = torch.minimum(seen.any(1).sum(1), seen.any(2).sum(1))  # columns or rows with something of the frame
     assert bool(((bright >= 1) & (bright <= 5)).all()), bright
 
 
@@ -146,9 +152,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
 
 
 def test_the_pseudo_mos_is_that_of_the_picture_before_it_is_seen(large: Wholes) -> None:
+    ensure_torchvision()
     pytest.importorskip("piq")
-    lot, scale = large[0], PseudoMos.default()
-    assert (lot.first, lot.reference.shape, lot.distorted.shape) == (0, (4, 3, 168, 168), (4, 3, 168, 168))
+    lot, scale = next(lot for lot in map(large.__getitem__, range(9)) if not lot.first), PseudoMos.default()
+    assert lot.reference.shape == lot.distorted.shape == (4, 3, 168, 168)
     found = judged(lot, CPU)
     assert torch.equal(found.pixels, lot.pixels)
     kept = (found.reference, found.distorted, *vars(found.of(torch.tensor([0]))).values())
@@ -159,7 +166,12 @@ def test_the_pseudo_mos_is_that_of_the_picture_before_it_is_seen(large: Wholes) 
         pair = [one[row].permute(1, 2, 0).numpy().copy() for one in (lot.reference, lot.distorted)]
         expected = scale.score(measure(*pair, scale.names))
         assert float(found.fidelity[row]) == pytest.approx(expected, abs=1e-3)
-    assert bool(found.fidelity[4:].isnan().all()), "of a photo as it is nothing undistorted is known"
+    assert bool(found.fidelity[4:].isnan().all()), "one kind of photo is measured"
+
+
+def test_each_kind_of_photo_is_measured_in_its_turn(large: Wholes) -> None:
+    """Also the better rated ones, as they are: there are far more of them than of undistorted ones."""
+    assert {large[index].first for index in range(9)} == {0, 4}
 
 
 def test_only_some_lots_are_judged_and_small_ones_never(large: Wholes, drawn: Wholes) -> None:
@@ -179,7 +191,7 @@ def told(number: int, rows: int = 6) -> Lot:
     severity[:, 0], severity[:, 1] = number, torch.arange(rows)
     none = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
     pixels = torch.zeros(rows, 3, 2, 2, dtype=torch.uint8)
-    return Lot(pixels, severity, torch.full((rows,), math.nan), 0, none, none)
+    return Lot(pixels, severity, torch.full((rows,), 2.0), torch.full((rows,), math.nan), 0, none, none)
 
 
 def lots(start: int) -> Iterator[Lot]:

@@ -35,6 +35,25 @@ def luma_chroma_matrix() -> Tensor:
     return torch.tensor(rows).reshape(3, 3, 1, 1)
 
 
+def fixed_filters(chroma: int) -> Tensor:
+    """The DCT of Y and the lowest frequencies of that of Cb and of Cr, from RGB at once, (64 + 2·chroma, 3, 8, 8).
+
+    Pixels are -1..1. DC comes out as the mean of the block, -1..1; AC as on the 8-bit scale.
+    """
+    scale = torch.full((BLOCK * BLOCK, 1, 1, 1), HALF_RANGE)
+    scale[0] = 1 / BLOCK
+    dct, planes = dct_filters() * scale, luma_chroma_matrix().reshape(3, 1, 3, 1, 1)
+    kept = (BLOCK * BLOCK, chroma, chroma)
+    return torch.cat([dct[:count] * plane for count, plane in zip(kept, planes, strict=True)])
+
+
+def mean_maps(chroma: int) -> Tensor:
+    """Which of :func:`fixed_filters` are DC, (64 + 2·chroma, 1, 1) bool: taken as it is, of AC the logarithm."""
+    means = torch.zeros(coefficients_of(chroma, 0), 1, 1, dtype=torch.bool)
+    means[[0, BLOCK * BLOCK, BLOCK * BLOCK + chroma][: 3 if chroma else 1]] = True
+    return means
+
+
 def answering(module: Mixing | Residual) -> tuple[nn.Module, ...] | None:
     """Return its folded convolutions in eval mode without gradients, if their dtype is what is computed in."""
     if module.folded is None or module.training or torch.is_grad_enabled():
@@ -71,36 +90,25 @@ class DctStem(Mixing):
         outputs: Channels.
     """
 
-    ycbcr: Tensor
-    dct: Tensor
+    fixed: Tensor
+    means: Tensor
 
     def __init__(self, chroma: int, learned: int, outputs: int) -> None:
         super().__init__(coefficients_of(chroma, learned), outputs)
-        self.register_buffer("ycbcr", luma_chroma_matrix(), persistent=False)
-        self.register_buffer("dct", dct_filters(), persistent=False)
         self.chroma = chroma
+        self.register_buffer("fixed", fixed_filters(chroma), persistent=False)
+        self.register_buffer("means", mean_maps(chroma), persistent=False)
         self.learned = nn.Conv2d(3, learned, BLOCK, STRIDE, bias=False)
 
     def coefficients(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) → fixed and learned coefficients, (B, 64 + 2·chroma + learned, ~H/4, ~W/4)."""
-        y, cb, cr = F.conv2d(pixels, self.ycbcr.to(pixels.dtype)).chunk(3, dim=1)
-        dct = self.dct.to(pixels.dtype) * HALF_RANGE  # coefficients are taken on the 8-bit scale
-        chroma = dct[: self.chroma]
-        maps = [*self._log(F.conv2d(y, dct, stride=STRIDE))]
-        for plane in (cb, cr):
-            maps += self._log(F.conv2d(plane, chroma, stride=STRIDE))
-        maps.append(self.learned(pixels))
-        return torch.cat(maps, dim=1)
+        maps = F.conv2d(pixels, self.fixed.to(pixels.dtype), stride=STRIDE)
+        maps = torch.where(self.means, maps, maps.abs().log1p())
+        return torch.cat([maps, self.learned(pixels)], dim=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels → mixed coefficients."""
         return self.mixed(self.coefficients(pixels))
-
-    @staticmethod
-    def _log(coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Signed DC (scaled to about ±1), log(1 + |c|) for the rest."""
-        dc, ac = coefficients[:, :1], coefficients[:, 1:]
-        return dc / (BLOCK * HALF_RANGE), ac.abs().log1p()
 
 
 def coefficients_of(chroma: int, learned: int) -> int:

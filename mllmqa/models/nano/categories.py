@@ -18,6 +18,9 @@ from torch.nn import functional as F
 from mllmqa.models.nano.blocks import Mixing, Residual, mean_and_std
 
 SEVERITIES = 5
+SHORT_SIDES_PX = (224, 320, 384, 448)
+"""Fidelity is read for each of these, and between them in proportion: full-reference metrics shrink pictures by
+whole numbers first, so one and the same damage is another one to them at another size."""
 FAR = 8.0
 """Standard deviations at which a statistic is cut off: nothing that was not seen in training may dominate."""
 
@@ -58,6 +61,15 @@ class DistortionBranch(Mixing):
         return torch.cat(found, dim=1)
 
 
+def at_size(fidelity: Tensor, short_sides: Tensor) -> Tensor:
+    """Fidelity at each of K sizes (B, K), short sides in pixels (B,) → fidelity (B,)."""
+    place = torch.zeros_like(fidelity[:, 0])
+    for low, high in pairwise(SHORT_SIDES_PX):
+        place = place + ((short_sides - low) / (high - low)).clamp(0, 1)
+    hats = 1 - (place[:, None] - torch.arange(len(SHORT_SIDES_PX), device=place.device)).abs()
+    return (fidelity * hats.clamp(min=0)).sum(dim=1)
+
+
 class DistortionHeads(nn.Module):
     """One hidden layer from a branch's statistics to presence, severity and fidelity.
 
@@ -73,7 +85,7 @@ class DistortionHeads(nn.Module):
         self.hidden = nn.Linear(statistics, hidden)
         self.presence = nn.Linear(hidden, categories)
         self.severity = nn.Linear(hidden, categories)
-        self.fidelity = nn.Linear(hidden, 1)
+        self.fidelity = nn.Linear(hidden, len(SHORT_SIDES_PX))
 
     def inside(self, statistics: Tensor, drop: float = 0.0) -> Tensor:
         """(B, S) → the hidden layer (B, hidden) of standardised statistics, cut off at ±8."""
@@ -81,7 +93,7 @@ class DistortionHeads(nn.Module):
         return F.dropout(hidden, drop, training=drop > 0)
 
     def forward(self, statistics: Tensor, drop: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, S) → logits of presence (B, C), severity (B, C) and fidelity (B,), both without bounds.
+        """(B, S) → logits of presence (B, C), severity (B, C) and fidelity at each size (B, K), without bounds.
 
         Args:
             statistics: As they are.
@@ -91,11 +103,12 @@ class DistortionHeads(nn.Module):
 
     def read(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same from the hidden layer (B, hidden)."""
-        return self.presence(hidden), self.severity(hidden), self.fidelity(hidden)[:, 0]
+        return self.presence(hidden), self.severity(hidden), self.fidelity(hidden)
 
-    def found(self, statistics: Tensor) -> Found:
-        """(B, S) → what is there, within its bounds."""
+    def found(self, statistics: Tensor, short_sides: Tensor) -> Found:
+        """(B, S) and (B,) short sides of the pictures in pixels → what is there, within its bounds."""
         presence, severity, fidelity = self(statistics)
+        fidelity = at_size(fidelity, short_sides)
         return Found(presence.sigmoid(), severity.clamp(1, SEVERITIES), fidelity.clamp(1, 5))
 
 
@@ -124,7 +137,8 @@ class CategoryTokens(nn.Module):
 
     def forward(self, statistics: Tensor) -> Tensor:
         """Statistics of the branch, (B, S) → (B, C, width)."""
-        presence, severity, _ = self.heads.found(statistics)
+        logits, severity, _ = self.heads(statistics)
+        presence, severity = logits.sigmoid(), severity.clamp(1, SEVERITIES)
         steps = torch.arange(1, SEVERITIES + 1, device=statistics.device, dtype=statistics.dtype)
         hats = (1 - (severity[..., None] - steps).abs()).clamp(min=0)
         tokens: Tensor = self.names + presence[..., None] * (self.present + hats @ self.grades)

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel  # noqa: E402
 from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
-from mllmqa.models.nano.blocks import BLOCK, DctStem, Residual, dct_filters, luma_chroma_matrix, mean_and_std  # noqa: E402
+from mllmqa.models.nano.blocks import BLOCK, DctStem, Residual, fixed_filters, mean_and_std, mean_maps  # noqa: E402
 from mllmqa.models.nano.categories import CategoryTokens, Found  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
@@ -127,8 +127,8 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
             for codes in (module.names, module.present, module.grades):
                 init.normal_(codes, std=1.0)
         if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
-            init.copy_(module.ycbcr, luma_chroma_matrix())
-            init.copy_(module.dct, dct_filters())
+            init.copy_(module.fixed, fixed_filters(module.chroma))
+            init.copy_(module.means, mean_maps(module.chroma))
 
     def train(self, mode: bool = True) -> NanoVisionModel:
         """As any module's; the convolutions' weights are put channels last, as the pictures are: a third faster."""
@@ -194,7 +194,8 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
     def found(self, pixel_values: Tensor) -> Found:
         """What the heads find of distortions; only with `category_tokens`."""
         statistics = _by_size(pixel_values, lambda pixels: self._looked(pixels, self._branch)[0])
-        return self.categories.heads.found(statistics)
+        sides = _by_size(pixel_values, lambda pixels: pixels.new_full((len(pixels),), min(pixels.shape[-2:])))
+        return self.categories.heads.found(statistics, sides)
 
     def _tokens(self, pixels: Tensor) -> Tensor:
         """Pictures of one size, (B, 3, H, W) → (B, N, hidden_size)."""
