@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
     "vqa2, stage 2": ("vqa2", {"stage": 2}, {"level"}),
     "vqa2, stage 3": ("vqa2", {"stage": 3, "short_px": 168}, {"yes_no", "ground"}),
     "nano": ("nano", {"short_px": 168}, {"level", "rate", "yes_no"}),
+    "levels": ("levels", {"short_px": 168}, {"level"}),
 }
 N = 24
 
