@@ -7,6 +7,7 @@ Frames and their times come from us: processors are told not to sample (``do_sam
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TEXTS_KEPT = 64
+"""Prompts without their pictures: the frames of a clip are all asked the same."""
+
 
 class HFBackend:
     """A loaded model with its processor; see :class:`mllmqa.models.base.Backend`.
@@ -64,20 +68,21 @@ class HFBackend:
         self.native_video = takes_clips(model, processor)
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
         self._vocabulary: Vocabulary | None = None
+        self._text = functools.lru_cache(TEXTS_KEPT)(self._laid_out)
 
     # ------------------------------------------------------------------ prompt text
 
     def text(self, request: Request) -> str:
         """Return the full prompt text up to the end of the answer start, image tags not yet expanded."""
-        tags = ["video"] if request.clip else ["image"] * len(request.images)
+        tags = ("video",) if request.clip else ("image",) * len(request.images)
         if request.messages is None:
-            return self._text(tags, request.prompt, request.labels)
+            return self._text(tags, request.prompt, tuple(request.labels))
         said = said_turns.turns_of(request.messages, "video" if request.clip else "image")
         if (n := said_turns.media_in(said)) != len(tags):
             raise UsageError(f"{n} places for {len(tags)} pictures or clips", where=self.info.model)
         return said_turns.started(self.processor, self.preset, said, request.prompt.answer, self.info.model)
 
-    def _text(self, tags: list[str], prompt: Prompt, labels: Sequence[str] = ()) -> str:
+    def _laid_out(self, tags: tuple[str, ...], prompt: Prompt, labels: tuple[str, ...]) -> str:
         named = list(zip(labels or [""] * len(tags), tags, strict=True))
         if self.preset.layout is not None:
             media = self.preset.media_separator.join(f"{label}{self.processor.image_token}" for label, _ in named)
@@ -115,7 +120,7 @@ class HFBackend:
 
     def check_words(self, prompt: Prompt, words: Sequence[str]) -> None:
         """Raise LevelTokenError unless ``words`` are distinct single tokens after this prompt."""
-        self.level_ids(self._text(["image"], prompt), words)
+        self.level_ids(self._text(("image",), prompt, ()), words)
 
     def level_ids(self, text: str, words: Sequence[str]) -> list[int]:
         """Return the checked token ids of ``words`` after ``text``.

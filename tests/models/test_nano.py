@@ -25,6 +25,7 @@ from mllmqa.models.load import load_backend
 from mllmqa.models.nano import build
 from mllmqa.models.nano.blocks import (
     fixed_filters,
+    mean_maps,
 )
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.vision import NanoVisionModel, rows_by_size
@@ -93,7 +94,7 @@ def test_stock_classes_load_every_weight_as_float32() -> None:
     assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     tower = model.model.vision_tower
     assert torch.equal(tower.stem.fixed, fixed_filters(16))  # not stored, rebuilt
-    assert tower.stem.means.nonzero()[:, 0].tolist() == [0, 64, 80]
+    assert mean_maps(tower.stem.chroma) == [0, 64, 80]
     assert (tower.config.category_tokens, tower.config.time_categories) == (len(CATEGORIES), len(IN_TIME))
     assert float(tower.categories.heads.standard.running_var.median()) not in (0, 1)  # those of training
     assert type(AutoProcessor.from_pretrained(nano.weights_folder(), backend="pil")) is LlavaProcessor

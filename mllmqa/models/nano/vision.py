@@ -24,7 +24,7 @@ from transformers import PreTrainedModel  # noqa: E402
 from transformers import initialization as init  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
-from mllmqa.models.nano.blocks import BLOCK, DctStem, Residual, fixed_filters, mean_and_std, mean_maps  # noqa: E402
+from mllmqa.models.nano.blocks import BLOCK, DctStem, Residual, fixed_filters, mean_and_std  # noqa: E402
 from mllmqa.models.nano.categories import CategoryTokens, Found  # noqa: E402
 from mllmqa.models.nano.configuration import NanoVisionConfig  # noqa: E402
 from mllmqa.models.nano.timing import TimeHeads  # noqa: E402
@@ -128,7 +128,6 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
                 init.normal_(codes, std=1.0)
         if isinstance(module, DctStem):  # not persistent: rebuilt after a load on the meta device
             init.copy_(module.fixed, fixed_filters(module.chroma))
-            init.copy_(module.means, mean_maps(module.chroma))
 
     def train(self, mode: bool = True) -> NanoVisionModel:
         """As any module's; the convolutions' weights are put channels last, as the pictures are: a third faster."""
