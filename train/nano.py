@@ -171,10 +171,10 @@ def whole_tower(config: Config, out: Path) -> NanoVisionModel:
 def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: Config, out: Path) -> None:
     """Train the branch for distortions and its heads on the tower's stem; each process makes its own lots."""
     how = config["heads"]
-    good = [row.path for row in rows if row.level >= how["good_min_level"]]
+    good, shrunk = ([row.path for row in rows if row.level >= how[f"{k}_min_level"]] for k in ("good", "shrunk"))
     formats = [wholes.Format(**one) for one in how["formats"]]
     drawn = {name: how[name] for name in ("lot", "zoom", "judged")}
-    lots = wholes.Wholes(pristine, good, formats, **drawn, seed=config["seed"])
+    lots = wholes.Wholes(pristine, good, shrunk, formats, **drawn, seed=config["seed"])
     process, of = share()
     device = torch.device(f"cuda:{process % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu")
     model = branch.Learning(tower.stem, tower.categories, how["hidden"]).to(device)

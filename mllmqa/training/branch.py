@@ -28,6 +28,8 @@ END, END_WEIGHT = 0.3, 2.0
 """Within this of the ends of the scale a severity counts twice: whole steps are asked for, and an even draw is half
 as often near an end as near a step between."""
 MIDDLE = (1 + SEVERITIES) / 2
+FIDELITY_STEP, DAMAGE_STEP = 0.1, 0.3
+"""By how much fidelity and damage are to differ at least for each step of severity."""
 LEAST_VARIANCE = 1e-7
 """Statistics that varied less over the pictures of training are not read (:func:`mute`)."""
 SAVE_EVERY = 1000
@@ -77,6 +79,9 @@ class Learning(nn.Module):
 def branch_losses(model: Learning, batch: Lot, drop: float, clean: float) -> Losses:
     """Losses of a batch: presence, severity of what is there, fidelity where known, and which distortions they are.
 
+    And of both versions of a photo: `pair`, how far their fidelities are apart, where known, and, of two
+    severities, `order`, the lighter one is nearer to the undistorted picture, and `damage`, there is less of it.
+
     Args:
         model: Trained.
         batch: From :func:`batches`.
@@ -98,11 +103,33 @@ def branch_losses(model: Learning, batch: Lot, drop: float, clean: float) -> Los
     at_end = (wanted < 1 + END) | (wanted > SEVERITIES - END)
     counted = there * torch.where(at_end, END_WEIGHT, 1.0)
     far = F.smooth_l1_loss(fidelity, batch.fidelity.nan_to_num(), beta=0.3, reduction="none")
+    damage = (presence.sigmoid() * severity.clamp(1, SEVERITIES)).sum(1)
     return {
         "presence": (missed * weight).sum() / weight.sum(),
         "severity": (wrong * counted).sum() / counted.sum().clamp(min=1),
         "fidelity": (far * judged_).sum() / judged_.sum().clamp(min=1),
         "named": F.binary_cross_entropy_with_logits(model.named(inside).float(), (batch.severity > 0).float()),
+        **pair_losses(fidelity, damage, batch),
+    }
+
+
+def pair_losses(fidelity: Tensor, damage: Tensor, batch: Lot) -> Losses:
+    """Losses of both versions of photos, rows 2i and 2i + 1.
+
+    Args:
+        fidelity: (N,) read.
+        damage: (N,) presence times severity, summed over categories.
+        batch: What is known of them.
+    """
+    apart, wanted = (values[::2] - values[1::2] for values in (fidelity, batch.fidelity))
+    known, ladder = wanted.isfinite(), batch.gap.isfinite()
+    missed = F.smooth_l1_loss(apart, wanted.nan_to_num(), beta=0.3, reduction="none")
+    gap, count = batch.gap.nan_to_num(), ladder.sum().clamp(min=1)
+    worse = damage[1::2] - damage[::2]
+    return {
+        "pair": (missed * known).sum() / known.sum().clamp(min=1),
+        "order": (F.relu(FIDELITY_STEP * gap - apart) * ladder).sum() / count,
+        "damage": (F.relu(DAMAGE_STEP * gap - worse) * ladder).sum() / count,
     }
 
 

@@ -5,6 +5,7 @@ Batch i is a pure function of (seed, i): any worker may make it, in any order, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,8 @@ class MixtureBatches(Dataset[Batch]):
         scale = self._zoom(source, side, rng) if self.mixture.zoom else rng.choice((1.0, 1.0, 1.5))
         crop = random_crop(source, side, scale, rng)
         seed = int(rng.integers(2**32))
-        if rng.random() < LADDER:
-            name = draw.one_name(rng, ordered=True)
-            low = 0.0 if rng.random() < 0.4 else float(rng.uniform(lightest(name), 4))
-            high = float(rng.uniform(max(lightest(name), low + 0.8), 5))
-            light: Recipe = ((name, low),) if low else ()
-            return _Pair(made(crop, light, seed), made(crop, ((name, high),), seed), high - low)
-        return _Pair(made(crop, drawn(rng), seed), made(crop, drawn(rng), seed + 1), float("nan"))
+        first, second, gap = two_recipes(rng)
+        return _Pair(made(crop, first, seed), made(crop, second, seed + int(math.isnan(gap))), gap)
 
 
 @dataclass(frozen=True)
@@ -149,6 +145,20 @@ class _Pair:
 def lightest(name: str) -> float:
     """Return the least severity at which a distortion is to be named."""
     return LIGHTEST_SEEN if distortions.category_of(name) in draw.NEEDS_REFERENCE else 1.0
+
+
+def two_recipes(rng: np.random.Generator) -> tuple[Recipe, Recipe, float]:
+    """Draw what is done to two versions of a photo: one distortion at two severities, or anything.
+
+    Returns:
+        Both, the lighter one first, and by how many steps of severity the second is worse; NaN: they are no ladder.
+    """
+    if rng.random() >= LADDER:
+        return drawn(rng), drawn(rng), math.nan
+    name = draw.one_name(rng, ordered=True)
+    low = 0.0 if rng.random() < 0.4 else float(rng.uniform(lightest(name), 4))
+    high = float(rng.uniform(max(lightest(name), low + 0.8), 5))
+    return (((name, low),) if low else ()), ((name, high),), high - low
 
 
 def drawn(rng: np.random.Generator) -> Recipe:

@@ -1,5 +1,6 @@
 """What nano's branch for distortions learns from: pictures, distorted, about as large as the model will see them.
 
+Each photo is shown in two versions, every other time one distortion at two severities: which is worse is known.
 Pictures come in lots, each lot a function of (seed, its number): any worker may make it, and a resumed run sees the
 same. Making them takes far longer than learning from them, so lots are kept for a while and drawn from again.
 """
@@ -10,8 +11,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from math import ceil
+from math import ceil, isnan, nan
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from mllmqa.data.fullref import PseudoMos
 from mllmqa.data.fullref.metrics import measure_many
 from mllmqa.errors import DataError
 from mllmqa.media.views import fit_short
-from mllmqa.training.samples import Pixels, Recipe, drawn, made, read_rgb
+from mllmqa.training.samples import Pixels, Recipe, made, read_rgb, two_recipes
 
 LEAST_SHRUNK = 0.65
 """Sides of shrunk photos over what they were: what was wrong with them is lost with the pixels."""
@@ -51,11 +53,14 @@ class Format:
 class Lot:
     """N pictures of one size, a part of them with a pseudo-MOS or with what it takes to find it.
 
+    Rows 2i and 2i + 1 are the same part of a photo.
+
     Attributes:
         pixels: (N, 3, side, side) uint8.
         severity: (N, 35) of every distortion, 0: not there.
         short_side: (N,) in pixels, of the picture when it was distorted.
         fidelity: (N,) the pseudo-MOS, 1..5, or NaN.
+        gap: (N/2,) by how many steps of severity the second of two is worse, NaN where that is not known.
         first: First row of those that have a reference.
         reference: (J, 3, p, p) uint8, undistorted.
         distorted: (J, 3, p, p) uint8, as measured, not as seen.
@@ -65,14 +70,27 @@ class Lot:
     severity: Tensor
     short_side: Tensor
     fidelity: Tensor
+    gap: Tensor
     first: int
     reference: Tensor
     distorted: Tensor
 
-    def of(self, chosen: Tensor) -> Lot:
-        """Return some of the rows, without references."""
-        told = self.severity[chosen], self.short_side[chosen], self.fidelity[chosen]
-        return Lot(self.pixels[chosen], *told, 0, *_without_reference(self.pixels))
+    def of(self, pairs: Tensor) -> Lot:
+        """Return both versions of some of the photos, without references."""
+        rows = torch.stack([2 * pairs, 2 * pairs + 1], dim=1).flatten()
+        told = self.severity[rows], self.short_side[rows], self.fidelity[rows], self.gap[pairs]
+        return Lot(self.pixels[rows], *told, 0, *_without_reference(self.pixels))
+
+
+class _Version(NamedTuple):
+    reference: Pixels
+    distorted: Pixels
+    seen: Pixels
+    recipe: Recipe
+
+    @property
+    def short_side(self) -> int:
+        return int(min(self.distorted.shape[:2]))
 
 
 @dataclass(frozen=True)
@@ -81,8 +99,9 @@ class Wholes(Dataset[Lot]):
 
     Attributes:
         pristine: Undistorted photos.
-        good: Photos that people did not rate low: as they are, none of them stands in for an undistorted one; well
-            shrunk, all do.
+        good: Photos that people did not rate low, shown as they are: none of them stands in for an undistorted one.
+        shrunk: Photos of which people did not think badly: well shrunk, all stand in for undistorted ones. At night
+            and at dusk few are rated high.
         formats: What lots look like.
         lot: Pictures of one, the kinds of its format in equal parts.
         zoom: Least share of a pristine photo's short side that is taken.
@@ -92,6 +111,7 @@ class Wholes(Dataset[Lot]):
 
     pristine: Sequence[Path]
     good: Sequence[Path]
+    shrunk: Sequence[Path]
     formats: Sequence[Format]
     lot: int
     zoom: float
@@ -106,7 +126,7 @@ class Wholes(Dataset[Lot]):
         """
         for look in self.formats:
             for kind, sizes in look.sizes.items():
-                if not (self.pristine if kind == "pristine" else self.good):
+                if not getattr(self, kind):
                     raise DataError(f"no {kind} photos", expected=f"some for squares of {look.side} px")
                 if min(size for pair in sizes for size in pair) < look.side:
                     raise DataError(f"sizes {list(sizes)} of {kind} photos", expected=f"at least {look.side}")
@@ -120,28 +140,44 @@ class Wholes(Dataset[Lot]):
         kinds, least = [kind for kind in KINDS if kind in look.sizes], PseudoMos.default().min_side_px
         referred = str(rng.choice(kinds))
         least = least if rng.random() < self.judged else sys.maxsize
-        seen: list[Pixels] = []
-        recipes: list[Recipe] = []
-        sides: list[float] = []
-        pairs: list[tuple[Pixels, Pixels]] = []
+        photos = self.lot // len(kinds) // 2
+        shown: list[_Version] = []
+        gaps: list[float] = []
         for kind in kinds:
-            side, view = look.sizes[kind][int(rng.integers(len(look.sizes[kind])))]
-            for _ in range(self.lot // len(kinds)):
-                photo, recipe = self._photo(kind, side, rng), drawn(rng)
-                while kind == "good" and not recipe:
-                    recipe = drawn(rng)
-                pixels, _ = made(photo, recipe, int(rng.integers(2**31)))
-                if kind == referred and side >= least:
-                    pairs.append((photo, pixels))
-                seen.append(_cut(fit_short(pixels, view), look.side, rng))
-                recipes.append(recipe)
-                sides.append(side)
-        reference, distorted = zip(*pairs, strict=True) if pairs else ((), ())
-        fidelity = [float("nan") if recipe else 5.0 for recipe in recipes]
-        severity = [[dict(recipe).get(name, 0.0) for name in distortions.NAMES] for recipe in recipes]
-        first = kinds.index(referred) * (self.lot // len(kinds))
-        told = torch.tensor(severity), torch.tensor(sides), torch.tensor(fidelity)
-        return Lot(_stacked(seen), *told, first, _stacked(reference), _stacked(distorted))
+            sizes = look.sizes[kind][int(rng.integers(len(look.sizes[kind])))]
+            for _ in range(photos):
+                versions, gap = self._two(kind, *sizes, look.side, rng)
+                shown += versions
+                gaps.append(gap)
+        first = 2 * photos * kinds.index(referred)
+        told = shown[first : first + 2 * photos]
+        compared = told if min(one.short_side for one in told) >= least else []
+        return Lot(
+            _stacked([one.seen for one in shown]),
+            torch.tensor([[dict(one.recipe).get(name, 0.0) for name in distortions.NAMES] for one in shown]),
+            torch.tensor([float(one.short_side) for one in shown]),
+            torch.tensor([nan if one.recipe else 5.0 for one in shown]),
+            torch.tensor(gaps),
+            first,
+            _stacked([one.reference for one in compared]),
+            _stacked([one.distorted for one in compared]),
+        )
+
+    def _two(
+        self, kind: str, side: int, view: int, seen_side: int, rng: np.random.Generator
+    ) -> tuple[list[_Version], float]:
+        """Two versions of a photo, the same part of each as it is seen, and the gap between them."""
+        photo = self._photo(kind, side, rng)
+        first, second, gap = two_recipes(rng)
+        while kind == "good" and not (first and second):
+            first, second, gap = two_recipes(rng)
+        seed, place = (int(drawn) for drawn in rng.integers(2**31, size=2))
+        versions = []
+        for recipe, own in ((first, seed), (second, seed + isnan(gap))):
+            distorted, _ = made(photo, recipe, own)
+            seen = _cut(fit_short(distorted, view), seen_side, np.random.default_rng(place))
+            versions.append(_Version(photo, distorted, seen, recipe))
+        return versions, gap
 
     def _photo(self, kind: str, side: int, rng: np.random.Generator) -> Pixels:
         """A square part of a photo, maybe turned or mirrored, brought to `side`; smaller photos are passed over.
@@ -149,7 +185,7 @@ class Wholes(Dataset[Lot]):
         Raises:
             DataError: Fifty photos in a row are smaller.
         """
-        paths = self.pristine if kind == "pristine" else self.good
+        paths: Sequence[Path] = getattr(self, kind)
         least = ceil(side / LEAST_SHRUNK) if kind == "shrunk" else side
         for _ in range(50):
             photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
@@ -213,7 +249,7 @@ def batches(
     Args:
         lots: Gives the lots from a number on, judged.
         start: First step.
-        size: Pictures of a batch.
+        size: Pictures of a batch, two of each photo.
         repeats: Batches for each new lot.
         kept: How many lots.
         seed: Of the draws.
@@ -227,6 +263,6 @@ def batches(
             step = number * repeats + turn
             rng = np.random.default_rng([*seed, step])
             of = pool[int(rng.integers(len(pool))) if turn else -1]
-            chosen = torch.from_numpy(rng.permutation(len(of.severity))[:size])
+            pairs = torch.from_numpy(rng.permutation(len(of.gap))[: size // 2])
             if step >= start:
-                yield of.of(chosen.to(of.pixels.device))
+                yield of.of(pairs.to(of.pixels.device))

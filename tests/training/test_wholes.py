@@ -35,7 +35,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def drawn(photos: list[Path]) -> Wholes:
-    return Wholes(photos[:2], photos[2:], [SMALL], lot=12, zoom=0.7, judged=0.0, seed=5)
+    return Wholes(photos[:2], photos[2:], photos[2:], [SMALL], lot=12, zoom=0.7, judged=0.0, seed=5)
 
 
 def same(one: Lot, other: Lot) -> bool:
@@ -70,9 +70,32 @@ def test_pictures_of_a_lot_are_of_one_size_and_of_all_kinds(drawn: Wholes) -> No
     assert counts == {0, 1, 2}  # none, one and two distortions
 
 
+def test_rows_are_two_versions_of_the_same_part_of_a_photo(photos: list[Path]) -> None:
+    """Of a ladder the second has more of one distortion; both are cut at the same place."""
+    only = Format(40, 1.0, {"pristine": [(64, 48)], "good": [(64, 48)]})
+    lots = Wholes(photos, photos, [], [only], lot=60, zoom=1.0, judged=0.0, seed=7)
+    ladders = 0
+    for lot in (lots[0], lots[1]):
+        light, heavy = lot.severity[::2], lot.severity[1::2]
+        steps = (heavy - light).sum(1)
+        assert lot.gap.shape == (30,)
+        known = lot.gap.isfinite()
+        assert torch.allclose(steps[known], lot.gap[known], atol=1e-4) and bool((lot.gap[known] >= 0.7).all())
+        assert bool(((heavy[known] > 0).sum(1) == 1).all())
+        assert bool((((light > 0) & (heavy == 0)).sum(1)[known] == 0).all())
+        assert bool((light[known][-5:].sum(1) > 0).all()), "the last are rated photos, never undistorted"
+        ladders += int(known.sum())
+        near, far = (
+            (lot.pixels[::2].float() - other.float()).abs().mean((1, 2, 3))
+            for other in (lot.pixels[1::2], lot.pixels[1::2].roll(1, 0))
+        )
+        assert float(near.median()) < 0.6 * float(far.median())
+    assert 15 < ladders < 45
+
+
 def test_formats_are_drawn_by_their_shares(photos: list[Path]) -> None:
     formats = [Format(side, share, {"pristine": [(48, side)]}) for side, share in ((40, 1.0), (48, 3.0), (32, 0.0))]
-    lots = Wholes(photos, [], formats, lot=1, zoom=1.0, judged=0.0, seed=2)
+    lots = Wholes(photos, [], [], formats, lot=2, zoom=1.0, judged=0.0, seed=2)
     sides = [lots[k].pixels.shape[-1] for k in range(60)]
     assert 32 not in sides
     assert 1.5 < sides.count(48) / sides.count(40) < 8
@@ -81,7 +104,7 @@ def test_formats_are_drawn_by_their_shares(photos: list[Path]) -> None:
 def test_severities_are_those_of_what_was_done(photos: list[Path]) -> None:
     """A photo of the size that is asked for, taken whole: undistorted it is itself, turned or mirrored."""
     only = Format(64, 1.0, {"pristine": [(64, 64)]})
-    lot = Wholes(photos[3:], [], [only], lot=72, zoom=1.0, judged=0.0, seed=1)[0]
+    lot = Wholes(photos[3:], [], [], [only], lot=72, zoom=1.0, judged=0.0, seed=1)[0]
     with Image.open(photos[3]) as image:
         photo = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
     ways = [turned.rot90(k, (1, 2)) for turned in (photo, photo.flip(2)) for k in range(4)]
@@ -98,7 +121,7 @@ def test_shrunk_photos_lose_a_third_of_their_sides_at_least(tmp_path: Path) -> N
     pixels[:, :2] = pixels[:, -2:] = 255
     Image.fromarray(pixels).save(path)
     only = Format(40, 1.0, {"shrunk": [(40, 40)]})
-    lot = Wholes([], [path], [only], lot=60, zoom=0.1, judged=0.0, seed=3)[0]
+    lot = Wholes([], [], [path], [only], lot=60, zoom=0.1, judged=0.0, seed=3)[0]
     clean = lot.pixels[(lot.severity == 0).all(1)]
     assert len(clean) > 5
     seen = clean[:, 0].float() > 60
@@ -118,12 +141,12 @@ def test_what_no_lot_can_be_made_of_is_refused(
     photos: list[Path], sizes: dict[str, list[tuple[int, int]]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        Wholes(photos, [], [Format(40, 1.0, sizes)], lot=4, zoom=1.0, judged=0.0, seed=1)
+        Wholes(photos, [], [], [Format(40, 1.0, sizes)], lot=4, zoom=1.0, judged=0.0, seed=1)
 
 
 def test_a_format_has_undistorted_pictures(photos: list[Path]) -> None:
     with pytest.raises(DataError, match="all distorted"):
-        Wholes([], photos, [Format(40, 1.0, {"good": [(64, 48)]})], lot=4, zoom=1.0, judged=0.0, seed=1)
+        Wholes([], photos, photos, [Format(40, 1.0, {"good": [(64, 48)]})], lot=4, zoom=1.0, judged=0.0, seed=1)
 
 
 def test_photos_that_are_too_small_are_passed_over(photos: list[Path], drawn: Wholes) -> None:
@@ -134,7 +157,7 @@ def test_photos_that_are_too_small_are_passed_over(photos: list[Path], drawn: Wh
         replace(drawn, pristine=photos[3:], formats=[large])[0]
     hardly = Format(44, 1.0, {"shrunk": [(44, 44)]})
     with pytest.raises(DataError, match="no photo of at least 68 px"):  # 64 px would hardly be shrunk
-        replace(drawn, good=photos[3:], formats=[hardly])[0]
+        replace(drawn, shrunk=photos[3:], formats=[hardly])[0]
 
 
 # ------------------------------------------------------------------ pseudo-MOS
@@ -148,7 +171,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
         paths.append(folder / f"{seed}.png")
         Image.fromarray(photo_pixels(200, 180, seed)).save(paths[-1])
     look = Format(96, 1.0, {"pristine": [(168, 120)], "good": [(168, 120)]})
-    return Wholes(paths, paths, [look], lot=8, zoom=1.0, judged=1.0, seed=4)
+    return Wholes(paths, paths, [], [look], lot=8, zoom=1.0, judged=1.0, seed=4)
 
 
 def test_the_pseudo_mos_is_that_of_the_picture_before_it_is_seen(large: Wholes) -> None:
@@ -175,8 +198,8 @@ def test_each_kind_of_photo_is_measured_in_its_turn(large: Wholes) -> None:
 
 
 def test_only_some_lots_are_judged_and_small_ones_never(large: Wholes, drawn: Wholes) -> None:
-    some = [len(replace(large, judged=0.5, lot=2)[index].reference) for index in range(12)]
-    assert set(some) == {0, 1}
+    some = [len(replace(large, judged=0.5, lot=4)[index].reference) for index in range(12)]
+    assert set(some) == {0, 2}
     small = replace(drawn, judged=1.0)[0]
     assert len(small.reference) == 0
     assert same(judged(small, CPU), small)
@@ -191,7 +214,8 @@ def told(number: int, rows: int = 6) -> Lot:
     severity[:, 0], severity[:, 1] = number, torch.arange(rows)
     none = torch.empty(0, 3, 0, 0, dtype=torch.uint8)
     pixels = torch.zeros(rows, 3, 2, 2, dtype=torch.uint8)
-    return Lot(pixels, severity, torch.full((rows,), 2.0), torch.full((rows,), math.nan), 0, none, none)
+    gap = torch.arange(rows // 2) / 10
+    return Lot(pixels, severity, torch.full((rows,), 2.0), torch.full((rows,), math.nan), gap, 0, none, none)
 
 
 def lots(start: int) -> Iterator[Lot]:
@@ -205,17 +229,18 @@ def test_each_new_lot_gives_a_batch_and_kept_ones_the_rest() -> None:
         (number,) = set(batch.severity[:, 0].int().tolist())
         newest = step // 3
         assert number == newest if step % 3 == 0 else number in {newest, max(0, newest - 1)}
-        rows = batch.severity[:, 1].tolist()
-        assert len(rows) == len(set(rows)) == 4
+        rows = batch.severity[:, 1].reshape(2, 2)
+        assert torch.equal(rows[:, 1], rows[:, 0] + 1) and len(set(rows[:, 0].tolist())) == 2, "photos stay whole"
+        assert torch.equal(batch.gap, rows[:, 0] / 20)
     again = {int(batch.severity[0, 0]) != step // 3 for step, batch in enumerate(all_)}
     assert again == {True, False}, "older lots are drawn from, too"
 
 
 @pytest.mark.parametrize("start", [1, 6, 17])
 def test_a_resumed_run_sees_the_same_batches(start: int) -> None:
-    through = list(batches(lots, 0, size=3, repeats=3, kept=3, seed=(1, 0)))[start:]
-    resumed = list(batches(lots, start, size=3, repeats=3, kept=3, seed=(1, 0)))
+    through = list(batches(lots, 0, size=4, repeats=3, kept=3, seed=(1, 0)))[start:]
+    resumed = list(batches(lots, start, size=4, repeats=3, kept=3, seed=(1, 0)))
     assert len(resumed) == len(through) == 24 - start
     assert all(map(same, through, resumed))
-    other = list(batches(lots, start, size=3, repeats=3, kept=3, seed=(1, 1)))
+    other = list(batches(lots, start, size=4, repeats=3, kept=3, seed=(1, 1)))
     assert not all(map(same, through, other))
