@@ -122,9 +122,12 @@ class Wholes(Dataset[Lot]):
         """Refuse what no lot can be made of.
 
         Raises:
-            DataError: Photos of a kind are missing, or a format asks for views that are smaller than its squares.
+            DataError: Photos of a kind are missing, a lot is too small for two versions of a photo of each, or a
+                format asks for views that are smaller than its squares.
         """
         for look in self.formats:
+            if self.lot < 2 * len(look.sizes):
+                raise DataError(f"lots of {self.lot} pictures", expected=f"at least {2 * len(look.sizes)}")
             for kind, sizes in look.sizes.items():
                 if not getattr(self, kind):
                     raise DataError(f"no {kind} photos", expected=f"some for squares of {look.side} px")

@@ -144,6 +144,12 @@ def test_what_no_lot_can_be_made_of_is_refused(
         Wholes(photos, [], [], [Format(40, 1.0, sizes)], lot=4, zoom=1.0, judged=0.0, seed=1)
 
 
+def test_a_lot_has_room_for_two_versions_of_each_kind(drawn: Wholes) -> None:
+    assert len(replace(drawn, lot=7)[0].gap) == 3
+    with pytest.raises(DataError, match="at least 6"):
+        replace(drawn, lot=5)
+
+
 def test_a_format_has_undistorted_pictures(photos: list[Path]) -> None:
     with pytest.raises(DataError, match="all distorted"):
         Wholes([], photos, photos, [Format(40, 1.0, {"good": [(64, 48)]})], lot=4, zoom=1.0, judged=0.0, seed=1)
