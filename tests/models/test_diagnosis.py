@@ -46,9 +46,11 @@ def test_heads_say_what_the_tower_was_trained_to_say(nano: Scorer) -> None:
     for picture, pixels in zip(found, pictures(), strict=True):
         seen = torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
         with torch.inference_mode():
-            (statistics,) = tower._looked(seen, tower._branch)
-            presence, severity, fidelity = tower.categories.heads(statistics)
-            fidelity = at_size(fidelity, torch.tensor([min(pixels.shape[:2])])).clamp(1, 5)
+            (statistics,) = tower._looked(seen, tower._parts)
+            presence, severity, _ = tower.categories.heads(statistics[:, 0])
+            short_side = torch.tensor([min(pixels.shape[:2])])
+            looks = [at_size(tower.categories.heads(one)[2], short_side) for one in statistics.unbind(1)]
+            fidelity = torch.stack(looks).clamp(1, 5).mean(0)
         assert [one.probability for one in picture.found] == pytest.approx(presence.sigmoid()[0].tolist(), abs=1e-3)
         assert [one.severity for one in picture.found] == pytest.approx(severity.clamp(1, 5)[0].tolist(), abs=1e-2)
         assert picture.fidelity == pytest.approx(float(fidelity[0]), abs=1e-2)

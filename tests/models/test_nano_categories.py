@@ -17,6 +17,7 @@ from mllmqa.models.nano.categories import (
     DistortionBranch,
     DistortionHeads,
     at_size,
+    corners,
 )
 from mllmqa.models.nano.configuration import NanoVisionConfig
 from mllmqa.models.nano.vision import NanoVisionModel
@@ -74,6 +75,35 @@ def test_maps_of_any_size_have_equally_many_statistics(height: int, width: int) 
     found = branch(torch.rand(2, 3, height, width))
     assert found.shape == (2, 2 * (5 + 6 + 2))
     assert bool(found.isfinite().all())
+
+
+def test_corners_are_parts_of_six_tenths_row_by_row() -> None:
+    maps = torch.arange(10 * 5.0).reshape(1, 1, 10, 5)
+    expected = [maps[..., :6, :3], maps[..., :6, 2:], maps[..., 4:, :3], maps[..., 4:, 2:]]
+    assert all(map(torch.equal, corners(maps), expected))
+    assert [one.shape[2:] for one in corners(torch.zeros(1, 1, 1, 2))] == 4 * [(1, 1)]
+
+
+@torch.no_grad()
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_the_whole_comes_first_then_its_parts(height: int, width: int) -> None:
+    branch, coefficients = DistortionBranch(3, (4, 5, 6)).eval(), torch.rand(2, 3, height, width)
+    found, maps = branch.whole_and_parts(coefficients), branch.maps(coefficients)
+    assert found.shape == (2, 5, 2 * (5 + 6))
+    assert torch.equal(found[:, 0], branch(coefficients))
+    assert torch.equal(found[:, 4], torch.cat([mean_and_std(corners(one)[3]) for one in maps], dim=1))
+
+
+@torch.no_grad()
+def test_fidelity_is_the_mean_of_the_whole_and_its_parts_the_rest_that_of_the_whole() -> None:
+    torch.manual_seed(2)
+    heads, statistics = DistortionHeads(3, 4, 2).eval(), 9 * torch.randn(2, 5, 3)
+    sides = torch.tensor([300.0, 448.0])
+    found = heads.found(statistics, sides)
+    each = [heads.found(statistics[:, look : look + 1], sides) for look in range(5)]
+    assert torch.allclose(found.fidelity, torch.stack([one.fidelity for one in each]).mean(0), atol=1e-5)
+    assert torch.allclose(found.presence, each[0].presence) and torch.allclose(found.severity, each[0].severity)
+    assert not torch.allclose(each[0].presence, each[1].presence)
 
 
 def test_statistics_are_exact_where_maps_are_not() -> None:
@@ -156,7 +186,7 @@ def test_what_is_found_lies_within_its_bounds(presence: float, severity: float, 
     heads = by_hand((presence, -presence), (severity, severity))
     with torch.no_grad():
         heads.fidelity.bias.fill_(fidelity)
-        found = heads.found(torch.randn(2, 3), torch.tensor([100.0, 400.0]))
+        found = heads.found(torch.randn(2, 5, 3), torch.tensor([100.0, 400.0]))
     assert bool(((found.presence >= 0) & (found.presence <= 1)).all())
     assert found.presence.sum(1).tolist() == pytest.approx([1, 1], abs=1e-6)
     assert found.severity[:, 0].tolist() == pytest.approx([min(max(severity, 1), 5)] * 2, abs=1e-5)
@@ -210,7 +240,7 @@ def test_tokens_of_the_tower_are_those_of_its_heads(tower: NanoVisionModel) -> N
     pixels = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(3)) * 2 - 1
     with torch.inference_mode():
         tokens = tower(pixels).last_hidden_state
-        statistics = tower._looked(pixels, tower._branch)[0]
-        own = tower.categories(statistics)
+        (statistics,) = tower._looked(pixels, tower._parts)
+        own = tower.categories(statistics[:, 0])
     assert tokens.shape == (2, 2 + 4 + 3, 8)
     assert torch.allclose(tokens[:, -3:], own, atol=1e-5)

@@ -21,6 +21,9 @@ SEVERITIES = 5
 SHORT_SIDES_PX = (224, 320, 384, 448)
 """Fidelity is read for each of these, and between them in proportion: full-reference metrics shrink pictures by
 whole numbers first, so one and the same damage is another one to them at another size."""
+PART = 0.6
+"""Sides of four overlapping parts, one in each corner, over those of the picture: fidelity is the mean of what is
+read of the whole and of these. Pictures of training were square; of wide ones it is nearer so (docs/log.md)."""
 FAR = 8.0
 """Standard deviations at which a statistic is cut off: nothing that was not seen in training may dominate."""
 
@@ -54,11 +57,31 @@ class DistortionBranch(Mixing):
 
     def forward(self, coefficients: Tensor) -> Tensor:
         """Return the statistics; in full precision, whatever the maps are in."""
+        return torch.cat([mean_and_std(maps) for maps in self.maps(coefficients)], dim=1)
+
+    def maps(self, coefficients: Tensor) -> list[Tensor]:
+        """Return the maps of each stage, float32."""
         maps, found = self.mixed(coefficients), []
         for stage in self.stages:
             maps = stage(maps)
-            found.append(mean_and_std(maps.float()))
-        return torch.cat(found, dim=1)
+            found.append(maps.float())
+        return found
+
+    def whole_and_parts(self, coefficients: Tensor) -> Tensor:
+        """Return the statistics of the picture and of its four :data:`PART`, (B, 5, statistics)."""
+        looks = [[maps, *corners(maps)] for maps in self.maps(coefficients)]
+        return torch.stack(
+            [torch.cat([mean_and_std(one) for one in look], dim=1) for look in zip(*looks, strict=True)], dim=1
+        )
+
+
+def corners(maps: Tensor) -> list[Tensor]:
+    """(B, C, H, W) → four overlapping parts, row by row, each of :data:`PART` of the sides, at least one pixel."""
+    rows, columns = (
+        (slice(0, part), slice(length - part, length))
+        for length, part in ((length, max(1, round(PART * length))) for length in maps.shape[2:])
+    )
+    return [maps[:, :, row, column] for row in rows for column in columns]
 
 
 def at_size(fidelity: Tensor, short_sides: Tensor) -> Tensor:
@@ -106,10 +129,15 @@ class DistortionHeads(nn.Module):
         return self.presence(hidden), self.severity(hidden), self.fidelity(hidden)
 
     def found(self, statistics: Tensor, short_sides: Tensor) -> Found:
-        """(B, S) and (B,) short sides of the pictures in pixels → what is there, within its bounds."""
-        presence, severity, fidelity = self(statistics)
-        fidelity = at_size(fidelity, short_sides)
-        return Found(presence.sigmoid(), severity.clamp(1, SEVERITIES), fidelity.clamp(1, 5))
+        """(B, 5, S) of whole and parts, and (B,) short sides in pixels → what is there, within its bounds.
+
+        Presence and severity are those of the whole, fidelity is the mean.
+        """
+        presence, severity, fidelity = self(statistics.flatten(0, 1))
+        looks = statistics.shape[1]
+        fidelity = at_size(fidelity, short_sides.repeat_interleave(looks)).clamp(1, 5)
+        whole = severity[::looks].clamp(1, SEVERITIES)
+        return Found(presence[::looks].sigmoid(), whole, fidelity.view(-1, looks).mean(dim=1))
 
 
 class CategoryTokens(nn.Module):

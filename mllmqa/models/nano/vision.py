@@ -158,10 +158,10 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return (*maps[-2:], *(self._branch(coefficients) if self.config.category_tokens else ()))
+        return (*maps[-2:], *((self.categories.branch(coefficients),) if self.config.category_tokens else ()))
 
-    def _branch(self, coefficients: Tensor) -> tuple[Tensor]:
-        return (self.categories.branch(coefficients),)
+    def _parts(self, coefficients: Tensor) -> tuple[Tensor]:
+        return (self.categories.branch.whole_and_parts(coefficients),)
 
     @property
     def computes_in(self) -> torch.dtype:
@@ -192,7 +192,7 @@ class NanoVisionModel(PreTrainedModel):  # type: ignore[misc]  # transformers is
 
     def found(self, pixel_values: Tensor) -> Found:
         """What the heads find of distortions; only with `category_tokens`."""
-        statistics = _by_size(pixel_values, lambda pixels: self._looked(pixels, self._branch)[0])
+        statistics = _by_size(pixel_values, lambda pixels: self._looked(pixels, self._parts)[0])
         sides = _by_size(pixel_values, lambda pixels: pixels.new_full((len(pixels),), min(pixels.shape[-2:])))
         return self.categories.heads.found(statistics, sides)
 
