@@ -88,7 +88,7 @@ def test_corners_are_parts_of_six_tenths_row_by_row() -> None:
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_the_whole_comes_first_then_its_parts(height: int, width: int) -> None:
     branch, coefficients = DistortionBranch(3, (4, 5, 6)).eval(), torch.rand(2, 3, height, width)
-    found, maps = branch.whole_and_parts(coefficients), branch.maps(coefficients)
+    found, maps = branch.whole_and_parts(coefficients), list(branch.maps(coefficients))
     assert found.shape == (2, 5, 2 * (5 + 6))
     assert torch.equal(found[:, 0], branch(coefficients))
     assert torch.equal(found[:, 4], torch.cat([mean_and_std(corners(one)[3]) for one in maps], dim=1))

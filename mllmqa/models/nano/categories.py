@@ -7,7 +7,7 @@ learnt of opinions does not stand in the way. It is trained when the tower is do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -59,13 +59,12 @@ class DistortionBranch(Mixing):
         """Return the statistics; in full precision, whatever the maps are in."""
         return torch.cat([mean_and_std(maps) for maps in self.maps(coefficients)], dim=1)
 
-    def maps(self, coefficients: Tensor) -> list[Tensor]:
-        """Return the maps of each stage, float32."""
-        maps, found = self.mixed(coefficients), []
+    def maps(self, coefficients: Tensor) -> Iterator[Tensor]:
+        """Give the maps of each stage, float32."""
+        maps = self.mixed(coefficients)
         for stage in self.stages:
             maps = stage(maps)
-            found.append(maps.float())
-        return found
+            yield maps.float()
 
     def whole_and_parts(self, coefficients: Tensor) -> Tensor:
         """Return the statistics of the picture and of its four :data:`PART`, (B, 5, statistics)."""
