@@ -90,6 +90,7 @@ class _Version(NamedTuple):
 
     @property
     def short_side(self) -> int:
+        """In pixels, when it was distorted."""
         return int(min(self.distorted.shape[:2]))
 
 
