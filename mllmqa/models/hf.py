@@ -7,7 +7,6 @@ Frames and their times come from us: processors are told not to sample (``do_sam
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEXTS_KEPT = 64
-"""Prompts without their pictures: the frames of a clip are all asked the same."""
-
 
 class HFBackend:
     """A loaded model with its processor; see :class:`mllmqa.models.base.Backend`.
@@ -68,7 +64,7 @@ class HFBackend:
         self.native_video = takes_clips(model, processor)
         self._ids: dict[tuple[str, tuple[str, ...]], list[int]] = {}
         self._vocabulary: Vocabulary | None = None
-        self._text = functools.lru_cache(TEXTS_KEPT)(self._laid_out)
+        self._texts: dict[tuple[tuple[str, ...], Prompt, tuple[str, ...]], str] = {}
 
     # ------------------------------------------------------------------ prompt text
 
@@ -81,6 +77,13 @@ class HFBackend:
         if (n := said_turns.media_in(said)) != len(tags):
             raise UsageError(f"{n} places for {len(tags)} pictures or clips", where=self.info.model)
         return said_turns.started(self.processor, self.preset, said, request.prompt.answer, self.info.model)
+
+    def _text(self, tags: tuple[str, ...], prompt: Prompt, labels: tuple[str, ...]) -> str:
+        """Return the text of a prompt, laid out once: the frames of a clip are all asked the same."""
+        key = (tags, prompt, labels)
+        if key not in self._texts:
+            self._texts[key] = self._laid_out(*key)
+        return self._texts[key]
 
     def _laid_out(self, tags: tuple[str, ...], prompt: Prompt, labels: tuple[str, ...]) -> str:
         named = list(zip(labels or [""] * len(tags), tags, strict=True))

@@ -22,6 +22,7 @@ from mllmqa.data.distortions.base import opencv
 from mllmqa.models.nano.blocks import HALF_RANGE, DctStem
 from mllmqa.models.nano.categories import SEVERITIES, CategoryTokens, DistortionHeads, at_size
 from mllmqa.training.loop import Losses, Plan, fit, is_done, load_state, weighted
+from mllmqa.training.losses import rank_hinge
 from mllmqa.training.wholes import Lot, Wholes, batches, judged
 
 END, END_WEIGHT = 0.3, 2.0
@@ -124,12 +125,12 @@ def pair_losses(fidelity: Tensor, damage: Tensor, batch: Lot) -> Losses:
     apart, wanted = (values[::2] - values[1::2] for values in (fidelity, batch.fidelity))
     known, ladder = wanted.isfinite(), batch.gap.isfinite()
     missed = F.smooth_l1_loss(apart, wanted.nan_to_num(), beta=0.3, reduction="none")
-    gap, count = batch.gap.nan_to_num(), ladder.sum().clamp(min=1)
-    worse = damage[1::2] - damage[::2]
+    near, bad = ((values[::2][ladder], values[1::2][ladder]) for values in (fidelity, damage))
+    gap = batch.gap[ladder]
     return {
         "pair": (missed * known).sum() / known.sum().clamp(min=1),
-        "order": (F.relu(FIDELITY_STEP * gap - apart) * ladder).sum() / count,
-        "damage": (F.relu(DAMAGE_STEP * gap - worse) * ladder).sum() / count,
+        "order": rank_hinge(near[0], near[1], FIDELITY_STEP * gap),
+        "damage": rank_hinge(bad[1], bad[0], DAMAGE_STEP * gap),
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,11 @@ def _cached(family: str, folder: Path, side: str, dtype: str) -> HFBackend:
     if not place.is_dir():
         tiny_models.build(family, place, padding_side=side)
     return load_backend(resolve(str(place)), device="cpu", dtype=dtype)
+
+
+def _another(backend: HFBackend) -> HFBackend:
+    """One that has not been asked anything yet."""
+    return HFBackend(backend.model, backend.processor, backend.preset, backend.info)
 
 
 def _request(seed: int, prompt: prompts.Prompt = SHORT, n: int = 1, video: bool = False) -> Request:
@@ -152,6 +159,34 @@ def test_level_words_that_are_not_single_tokens(folder: Path) -> None:
     backend = load_backend(resolve(str(place)), device="cpu")
     with pytest.raises(LevelTokenError, match="'excellent' is"):
         backend.check_words(SHORT, WORDS)
+
+
+def test_a_prompt_is_laid_out_once_for_all_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another count of pictures and another prompt are other texts."""
+    loaded = _load("llava", folder)
+    backend, rendered, times = _another(loaded), loaded.processor.apply_chat_template, []
+    monkeypatch.setattr(
+        loaded.processor, "apply_chat_template", lambda *a, **k: times.append(1) or rendered(*a, **k)
+    )
+    requests = [*(_request(seed) for seed in range(3)), _request(0, n=2), _request(0, LONG)]
+    texts = [backend.text(request) for request in requests]
+    assert len(times) == len(set(texts)) == 3
+    assert texts == [_another(loaded).text(request) for request in requests]
+    assert len(times) == 3 + len(requests)
+
+
+def test_a_back_end_is_freed_with_its_last_reference(folder: Path) -> None:
+    """A cycle would keep its model, and the memory of a GPU, until the garbage collector comes by."""
+    backend = _another(_load("llava", folder))
+    backend.text(_request(0))
+    left, enabled = weakref.ref(backend), gc.isenabled()
+    gc.disable()
+    try:
+        del backend
+        assert left() is None
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def test_generate_continues_the_answer(folder: Path) -> None:
