@@ -172,6 +172,11 @@ def fit_heads(tower: NanoVisionModel, rows: Rows, pristine: list[Path], config: 
     """Train the branch for distortions and its heads on the tower's stem; each process makes its own lots."""
     how = config["heads"]
     good, shrunk = ([row.path for row in rows if row.level >= how[f"{k}_min_level"]] for k in ("good", "shrunk"))
+    dark = how["dark"]
+    pristine, good, shrunk = (
+        wholes.dark_more_often(photos, dark["below"], dark[kind])
+        for kind, photos in zip(wholes.KINDS, (pristine, good, shrunk), strict=True)
+    )
     formats = [wholes.Format(**one) for one in how["formats"]]
     drawn = {name: how[name] for name in ("lot", "zoom", "judged")}
     lots = wholes.Wholes(pristine, good, shrunk, formats, **drawn, seed=config["seed"])

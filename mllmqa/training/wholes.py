@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -29,9 +30,11 @@ from mllmqa.training.samples import Pixels, Recipe, made, read_rgb, two_recipes
 
 LEAST_SHRUNK = 0.65
 """Sides of shrunk photos over what they were: what was wrong with them is lost with the pixels."""
+MEASURED_AT_ONCE = 64
+"""Pictures whose metrics are taken together; FSIM keeps dozens of maps of each."""
 KINDS = ("pristine", "good", "shrunk")
 Sizes = Sequence[tuple[int, int]]
-"""Side of a square photo when it is distorted, and of the view of it."""
+"""Short side of a photo when it is distorted, and of the view of it."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,20 @@ class Format:
     """Pictures that are cut to one size, so that a lot may hold them.
 
     Attributes:
-        side: Of the cut squares.
+        side: Short side of what is cut.
         share: Weight in the draw of formats.
         sizes: For each kind of photo that occurs, among which sizes is drawn; views are at least `side`.
+        long: Long side of what is cut; 0: squares. Of the pictures of a lot all lie or all stand.
     """
 
     side: int
     share: float
     sizes: Mapping[str, Sizes]
+    long: int = 0
+
+    def longer(self, side: int) -> int:
+        """Return the long side of a photo of a short side: enough for what is cut of its view."""
+        return ceil(side * self.long / self.side) + 1 if self.long > self.side else side
 
 
 @dataclass(frozen=True)
@@ -56,14 +65,14 @@ class Lot:
     Rows 2i and 2i + 1 are the same part of a photo.
 
     Attributes:
-        pixels: (N, 3, side, side) uint8.
+        pixels: (N, 3, H, W) uint8.
         severity: (N, 35) of every distortion, 0: not there.
         short_side: (N,) in pixels, of the picture when it was distorted.
         fidelity: (N,) the pseudo-MOS, 1..5, or NaN.
         gap: (N/2,) by how many steps of severity the second of two is worse, NaN where that is not known.
         first: First row of those that have a reference.
-        reference: (J, 3, p, p) uint8, undistorted.
-        distorted: (J, 3, p, p) uint8, as measured, not as seen.
+        reference: (J, 3, p, q) uint8, undistorted.
+        distorted: (J, 3, p, q) uint8, as measured, not as seen.
     """
 
     pixels: Tensor
@@ -145,12 +154,13 @@ class Wholes(Dataset[Lot]):
         referred = str(rng.choice(kinds))
         least = least if rng.random() < self.judged else sys.maxsize
         photos = self.lot // len(kinds) // 2
+        stands = look.long > look.side and rng.random() < 0.5
         shown: list[_Version] = []
         gaps: list[float] = []
         for kind in kinds:
             sizes = look.sizes[kind][int(rng.integers(len(look.sizes[kind])))]
             for _ in range(photos):
-                versions, gap = self._two(kind, *sizes, look.side, rng)
+                versions, gap = self._two(kind, sizes, look, stands, rng)
                 shown += versions
                 gaps.append(gap)
         first = 2 * photos * kinds.index(referred)
@@ -168,10 +178,11 @@ class Wholes(Dataset[Lot]):
         )
 
     def _two(
-        self, kind: str, side: int, view: int, seen_side: int, rng: np.random.Generator
+        self, kind: str, sizes: tuple[int, int], look: Format, stands: bool, rng: np.random.Generator
     ) -> tuple[list[_Version], float]:
         """Two versions of a photo, the same part of each as it is seen, and the gap between them."""
-        photo = self._photo(kind, side, rng)
+        side, view = sizes
+        photo = self._photo(kind, _shape(side, look.longer(side), stands), rng)
         first, second, gap = two_recipes(rng)
         while kind == "good" and not (first and second):
             first, second, gap = two_recipes(rng)
@@ -179,38 +190,65 @@ class Wholes(Dataset[Lot]):
         versions = []
         for recipe, own in ((first, seed), (second, seed + isnan(gap))):
             distorted, _ = made(photo, recipe, own)
-            seen = _cut(fit_short(distorted, view), seen_side, np.random.default_rng(place))
+            shape = _shape(look.side, look.long or look.side, stands)
+            seen = _cut(fit_short(distorted, view), shape, np.random.default_rng(place))
             versions.append(_Version(photo, distorted, seen, recipe))
         return versions, gap
 
-    def _photo(self, kind: str, side: int, rng: np.random.Generator) -> Pixels:
-        """A square part of a photo, maybe turned or mirrored, brought to `side`; smaller photos are passed over.
+    def _photo(self, kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
+        """A part of a photo, maybe turned or mirrored, brought to a height and width."""
+        side, ratio = min(shape), max(shape) / min(shape)
+        least = ceil(side / LEAST_SHRUNK) if kind == "shrunk" else side
+        photo, most = self._large_enough(kind, least, ratio, rng)
+        if kind == "pristine":
+            least = max(least, round(self.zoom * most))
+        short = int(rng.integers(least, most + 1))
+        lies = photo.shape[0] < photo.shape[1]
+        long = min(ceil(short * ratio), max(photo.shape[:2]))
+        photo = _cut(photo, _shape(short, long, not lies), rng)
+        turned = int(rng.integers(2)) if ratio == 1 else lies != (shape[0] < shape[1])
+        photo = np.rot90(photo, turned + 2 * int(rng.integers(2)))
+        if rng.random() < 0.5:
+            photo = photo[:, ::-1]
+        photo = distortions.to_short_side(np.ascontiguousarray(photo), side)
+        return np.ascontiguousarray(photo[: shape[0], : shape[1]])
+
+    def _large_enough(self, kind: str, least: int, ratio: float, rng: np.random.Generator) -> tuple[Pixels, int]:
+        """A photo and the largest short side of a part of it whose sides have the ratio; smaller are passed over.
 
         Raises:
             DataError: Fifty photos in a row are smaller.
         """
         paths: Sequence[Path] = getattr(self, kind)
-        least = ceil(side / LEAST_SHRUNK) if kind == "shrunk" else side
         for _ in range(50):
             photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
-            short = min(photo.shape[:2])
-            if short >= least:
-                break
-        else:
-            raise DataError(f"no photo of at least {least} px among 50 drawn", expected=f"larger {kind} photos")
-        if kind == "pristine":
-            least = max(least, round(self.zoom * short))
-        photo = _cut(photo, int(rng.integers(least, short + 1)), rng)
-        photo = np.rot90(photo, int(rng.integers(4)))
-        if rng.random() < 0.5:
-            photo = photo[:, ::-1]
-        return distortions.to_short_side(np.ascontiguousarray(photo), side)
+            most = min(*photo.shape[:2], int(max(photo.shape[:2]) / ratio))
+            if most >= least:
+                return photo, most
+        what = f"no photo of at least {least} px among 50 drawn"
+        raise DataError(what, expected=f"larger {kind} photos, or less long parts")
 
 
-def _cut(pixels: Pixels, side: int, rng: np.random.Generator) -> Pixels:
-    """A random square."""
-    top, left = (int(rng.integers(length - side + 1)) for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]
+def dark_more_often(photos: Sequence[Path], below: float, times: int) -> list[Path]:
+    """Repeat photos whose median grey value (0..255) is below a bound: few are of nights and of dusk."""
+    return [photo for photo in photos for _ in range(times if times > 1 and _median_grey(photo) < below else 1)]
+
+
+def _median_grey(photo: Path) -> float:
+    with Image.open(photo) as image:
+        image.draft("L", (image.width // 2, image.height // 2))  # JPEG is decoded at half the size
+        return float(np.median(np.asarray(image.convert("L"))))
+
+
+def _shape(short: int, long: int, stands: bool) -> tuple[int, int]:
+    """Height and width."""
+    return (long, short) if stands else (short, long)
+
+
+def _cut(pixels: Pixels, shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    """A random part of a height and width."""
+    top, left = (int(rng.integers(there - wanted + 1)) for there, wanted in zip(pixels.shape, shape, strict=False))
+    return pixels[top : top + shape[0], left : left + shape[1]]
 
 
 def _stacked(pictures: Sequence[Pixels]) -> Tensor:
@@ -235,8 +273,9 @@ def judged(lot: Lot, device: torch.device) -> Lot:
     if not len(lot.reference):
         return lot
     scale = PseudoMos.default()
-    values = measure_many(lot.reference, lot.distorted, scale.names)
-    scores = torch.from_numpy(scale.scores(values)).to(device, lot.fidelity.dtype)
+    rows = [slice(start, start + MEASURED_AT_ONCE) for start in range(0, len(lot.reference), MEASURED_AT_ONCE)]
+    found = [scale.scores(measure_many(lot.reference[of], lot.distorted[of], scale.names)) for of in rows]
+    scores = torch.from_numpy(np.concatenate(found)).to(device, lot.fidelity.dtype)
     fidelity = lot.fidelity.clone()
     fidelity[lot.first : lot.first + len(scores)] = scores
     reference, distorted = _without_reference(lot.pixels)

@@ -152,6 +152,7 @@ def test_pixels_are_not_resized_or_cropped_and_nan_fills_the_rest(backend: Any) 
     got = encoded["pixel_values"]
     assert got.shape == (2, 3, 60, 70)
     assert got.dtype == torch.float32
+    assert got.is_contiguous(memory_format=torch.channels_last), "as the tower's convolutions take them"
     for row, pixels in zip(got, pictures, strict=True):
         height, width = pixels.shape[:2]
         expected = torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1

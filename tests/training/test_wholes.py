@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from mllmqa.data.distortions import NAMES
 from mllmqa.data.fullref import PseudoMos, measure
 from mllmqa.errors import DataError
 from mllmqa.models.torchvision_shim import ensure_torchvision
-from mllmqa.training.wholes import Format, Lot, Wholes, batches, judged
+from mllmqa.training.wholes import Format, Lot, Wholes, batches, dark_more_often, judged
 from tests.conftest import photo_pixels
 
 CPU = torch.device("cpu")
@@ -164,6 +167,46 @@ def test_photos_that_are_too_small_are_passed_over(photos: list[Path], drawn: Wh
     hardly = Format(44, 1.0, {"shrunk": [(44, 44)]})
     with pytest.raises(DataError, match="no photo of at least 68 px"):  # 64 px would hardly be shrunk
         replace(drawn, shrunk=photos[3:], formats=[hardly])[0]
+
+
+def test_wide_pictures_all_lie_or_all_stand(photos: list[Path]) -> None:
+    """Photos of 120×90, 90×120 and 150×100; one of 64×64 has no part of that shape and is passed over."""
+    wide = Format(40, 1.0, {"pristine": [(64, 48), (48, 40)]}, long=56)
+    lots = Wholes(photos, [], [], [wide], lot=12, zoom=0.7, judged=0.0, seed=3)
+    shapes = {tuple(lots[k].pixels.shape[1:]) for k in range(8)}
+    assert shapes == {(3, 40, 56), (3, 56, 40)}
+    with pytest.raises(DataError, match="less long parts"):
+        replace(lots, pristine=photos[3:])[0]
+
+
+@given(
+    st.integers(64, 200), st.integers(64, 200), st.integers(32, 64), st.integers(0, 40), st.integers(0, 16),
+    st.integers(0, 9),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_what_is_cut_of_a_photo_of_any_shape_is_of_one_size(
+    height: int, width: int, side: int, longer: int, shrunk: int, index: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.png"
+        Image.fromarray(photo_pixels(width, height, 1)).save(path)
+        look = Format(side, 1.0, {"pristine": [(side + shrunk, side), (side, side)]}, long=side + longer)
+        lots = Wholes([path], [], [], [look], lot=4, zoom=0.5, judged=0.0, seed=1)
+        try:
+            lot = lots[index]
+        except DataError:
+            assert max(height, width) < look.longer(side + shrunk) or min(height, width) < side + shrunk
+        else:
+            assert sorted(lot.pixels.shape[2:]) == [side, side + longer]
+
+
+def test_dark_photos_are_drawn_more_often(tmp_path: Path) -> None:
+    paths = []
+    for grey in (20, 44, 46, 200):
+        paths.append(tmp_path / f"{grey}.jpg")
+        Image.new("RGB", (64, 48), (grey, grey, grey)).save(paths[-1])
+    assert dark_more_often(paths, 45, 3) == [paths[0]] * 3 + [paths[1]] * 3 + paths[2:]
+    assert dark_more_often(paths, 45, 1) == paths
 
 
 # ------------------------------------------------------------------ pseudo-MOS

@@ -38,9 +38,9 @@ class NanoImageProcessor(PilBackend):  # type: ignore[misc]  # transformers is n
     ) -> BatchFeature:
         """`images`: (3, H, W) uint8, of any sizes."""
         height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
-        filled = np.full((len(images), 3, height, width), np.nan, dtype=np.float32)
+        filled = np.full((len(images), height, width, 3), np.nan, dtype=np.float32)  # channels last
         for place, image in zip(filled, images, strict=True):
-            inside = place[:, : image.shape[1], : image.shape[2]]
-            np.divide(image, HALF_RANGE, out=inside, dtype=np.float32)
+            inside = place[: image.shape[1], : image.shape[2]]
+            np.divide(image.transpose(1, 2, 0), HALF_RANGE, out=inside, dtype=np.float32)
             inside -= 1
-        return BatchFeature(data={"pixel_values": filled}, tensor_type=return_tensors)
+        return BatchFeature(data={"pixel_values": filled.transpose(0, 3, 1, 2)}, tensor_type=return_tensors)

@@ -43,8 +43,7 @@ def multiplies_bfloat16() -> bool:
 
 def rows_by_size(pixels: Tensor) -> dict[tuple[int, int], list[int]]:
     """Return the rows of each (height, width) among pictures (B, 3, H, W) that are filled up with NaN."""
-    filled = pixels[:, 0].isnan().logical_not()
-    heights, widths = filled[:, :, 0].sum(1).tolist(), filled[:, 0, :].sum(1).tolist()
+    heights, widths = (edge.isnan().logical_not().sum(1).tolist() for edge in (pixels[:, 0, :, 0], pixels[:, 0, 0]))
     rows: dict[tuple[int, int], list[int]] = {}
     for row, size in enumerate(zip(heights, widths, strict=True)):
         rows.setdefault(size, []).append(row)
