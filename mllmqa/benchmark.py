@@ -39,7 +39,7 @@ class SpeedOptions:
         images: Pictures, at least one batch.
         width: Of each picture, pixels.
         height: Of each picture, pixels.
-        batch_size: Requests per batch; None: 4 on the CPU, 16 elsewhere, as for scoring.
+        batch_size: Requests per batch; None: as for scoring.
         seed: Of the pictures.
     """
 
@@ -118,7 +118,7 @@ def measure_speed(scorer: Scorer, options: SpeedOptions | None = None) -> SpeedR
         raise UsageError(
             f"pictures of {chosen.width}x{chosen.height}", expected=f"at most {Limits().max_pixels:,} pixels"
         )
-    size = min(chosen.images, chosen.batch_size or (4 if backend.info.device == "cpu" else 16))
+    size = min(chosen.images, chosen.batch_size or scorer.default_batch_size)
     run = _Run(scorer, backend, chosen)
     flop = run.warm_up(size)
     _reset_memory(backend.info.device)

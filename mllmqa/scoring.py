@@ -21,6 +21,7 @@ from mllmqa.errors import InferenceError, MllmqaError, UsageError, error_line
 from mllmqa.levels import average, distribution
 from mllmqa.media.source import printable
 from mllmqa.models.base import Backend, LevelLogits
+from mllmqa.models.devices import BATCH, BATCH_ON_CPU
 from mllmqa.models.presets import Preset
 from mllmqa.prepare import Plan, Prepared, Refused, ScoreOptions, make_plan, prepare
 from mllmqa.schema import Anchored, Distribution, FrameScore, Score, Unscored
@@ -117,7 +118,7 @@ class Scorer:
         """Requests at once where the caller does not say; a remote model says what keeps its connections busy."""
         if own := getattr(self.backend, "batch_size", None):
             return int(own)
-        return 4 if self.backend.info.device == "cpu" else 16
+        return BATCH_ON_CPU if self.backend.info.device == "cpu" else BATCH
 
     def plan(self, options: ScoreOptions | None = None) -> Plan:
         """Resolve options against this model.
@@ -145,7 +146,7 @@ class Scorer:
             sources: The inputs, or what :meth:`score` takes.
             options: As for :meth:`score`.
             workers: Decode threads; default: one per core, at most 8.
-            batch_size: Requests per forward pass; default 4 on the CPU, 16 elsewhere (halved when the
+            batch_size: Requests per forward pass; default 8 on the CPU, 16 elsewhere (halved when the
                 GPU's memory does not hold them).
             is_done: Asked with name and SHA-256 of every input that can be opened; those that are done
                 give no result.

@@ -99,7 +99,8 @@ def test_the_matrix_rate_is_a_rate() -> None:
 
 
 def test_an_untold_size_of_batch_is_that_of_scoring(tiny: Scorer, tmp_path: Path) -> None:
-    assert measure_speed(tiny, SpeedOptions(images=6, width=40, height=40)).batch_size == 4
+    assert tiny.default_batch_size == 8
+    assert measure_speed(tiny, SpeedOptions(images=9, width=40, height=40)).batch_size == 8
     assert measure_speed(tiny, SpeedOptions(images=2, width=40, height=40)).batch_size == 2
     assert set(asdict(SpeedOptions())) == {"images", "width", "height", "batch_size", "seed"}
 

@@ -15,6 +15,7 @@ from mllmqa.cli.groups import unfolded
 from mllmqa.cli.loading import LoadingWishes
 from mllmqa.cli.options import JsonRecord
 from mllmqa.errors import UsageError
+from mllmqa.models.devices import BATCH, BATCH_ON_CPU
 
 if TYPE_CHECKING:
     from mllmqa.benchmark import SpeedReport
@@ -53,7 +54,10 @@ def speed(
     images: Annotated[int, typer.Option(min=1, help="Random pictures to score.")] = 32,
     size: Annotated[str, typer.Option(metavar="WxH", help="Of each picture.")] = "512x384",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Default: 4 on the CPU, else 16.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, max=4096, help=f"Default: {BATCH_ON_CPU} on the CPU, else {BATCH}.", show_default=False
+        ),
     ] = None,
     loading: LoadingWishes,
     seed: Annotated[int, typer.Option(min=0, help="Of the pictures.")] = 0,

@@ -13,6 +13,9 @@ BALANCED = "balanced"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 STORED = "stored"
 """The dtype of the checkpoint; for conversions."""
+BATCH, BATCH_ON_CPU = 16, 8
+"""Requests at once where the caller does not say. On a CPU larger ones leave the cache; the eight frames of a clip
+share one."""
 _DEVICES = "auto, cpu, cuda, cuda:N, mps or balanced"
 
 
