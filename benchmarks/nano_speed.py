@@ -4,7 +4,7 @@
 
 Timed is what scoring does behind decoding: views, processor, tower, decoder. One line of JSON with medians and
 minima in milliseconds. Lone figures of shared machines say little, so a yardstick is timed before, between and
-after, a product of two matrices in single precision: what it takes on quiet cores is known (nano's model card), and
+after, a matrix times itself in single precision: what it takes on quiet cores is known (nano's model card), and
 so how busy the machine was.
 """
 
@@ -45,7 +45,7 @@ def timed(run: Callable[[], object], rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Time both and print."""
+    """Time all and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path, nargs="?", default=SAMPLE)
     parser.add_argument("--threads", type=int, default=2)

@@ -146,8 +146,8 @@ class Scorer:
             sources: The inputs, or what :meth:`score` takes.
             options: As for :meth:`score`.
             workers: Decode threads; default: one per core, at most 8.
-            batch_size: Requests per forward pass; default 8 on the CPU, 16 elsewhere (halved when the
-                GPU's memory does not hold them).
+            batch_size: Requests per forward pass; default: :attr:`default_batch_size` (halved when the GPU's memory
+                does not hold them).
             is_done: Asked with name and SHA-256 of every input that can be opened; those that are done
                 give no result.
 

@@ -45,7 +45,8 @@ class Format:
         side: Short side of what is cut.
         share: Weight in the draw of formats.
         sizes: For each kind of photo that occurs, among which sizes is drawn; views are at least `side`.
-        long: Long side of what is cut; 0: squares. Of the pictures of a lot all lie or all stand.
+        long: Long side of what is cut; squares where it is no longer than `side`. Of the pictures of a lot all lie
+            or all stand.
     """
 
     side: int
@@ -114,7 +115,7 @@ class Wholes(Dataset[Lot]):
             and at dusk few are rated high.
         formats: What lots look like.
         lot: Pictures of one, the kinds of its format in equal parts.
-        zoom: Least share of a pristine photo's short side that is taken.
+        zoom: Least share of the largest part of a pristine photo that is taken, in its short side.
         judged: Share of lots in which one kind of photo gets its pseudo-MOS, which takes long.
         seed: Root of all randomness.
     """
@@ -133,18 +134,18 @@ class Wholes(Dataset[Lot]):
 
         Raises:
             DataError: Photos of a kind are missing, a lot is too small for two versions of a photo of each, or a
-                format asks for views that are smaller than its squares.
+                format asks for views that are smaller than what it cuts.
         """
         for look in self.formats:
             if self.lot < 2 * len(look.sizes):
                 raise DataError(f"lots of {self.lot} pictures", expected=f"at least {2 * len(look.sizes)}")
             for kind, sizes in look.sizes.items():
                 if not getattr(self, kind):
-                    raise DataError(f"no {kind} photos", expected=f"some for squares of {look.side} px")
+                    raise DataError(f"no {kind} photos", expected=f"some for parts of {look.side} px")
                 if min(size for pair in sizes for size in pair) < look.side:
                     raise DataError(f"sizes {list(sizes)} of {kind} photos", expected=f"at least {look.side}")
             if not {"pristine", "shrunk"} & look.sizes.keys():
-                raise DataError(f"squares of {look.side} px are all distorted", expected="another kind than good")
+                raise DataError(f"parts of {look.side} px are all distorted", expected="another kind than good")
 
     def __getitem__(self, index: int) -> Lot:
         rng = np.random.default_rng([self.seed, index])
@@ -190,31 +191,33 @@ class Wholes(Dataset[Lot]):
         versions = []
         for recipe, own in ((first, seed), (second, seed + isnan(gap))):
             distorted, _ = made(photo, recipe, own)
-            shape = _shape(look.side, look.long or look.side, stands)
+            shape = _shape(look.side, max(look.side, look.long), stands)
             seen = _cut(fit_short(distorted, view), shape, np.random.default_rng(place))
             versions.append(_Version(photo, distorted, seen, recipe))
         return versions, gap
 
     def _photo(self, kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Pixels:
         """A part of a photo, maybe turned or mirrored, brought to a height and width."""
-        side, ratio = min(shape), max(shape) / min(shape)
+        side, square = min(shape), shape[0] == shape[1]
         least = ceil(side / LEAST_SHRUNK) if kind == "shrunk" else side
-        photo, most = self._large_enough(kind, least, ratio, rng)
+        photo, most = self._large_enough(kind, least, shape, rng)
         if kind == "pristine":
             least = max(least, round(self.zoom * most))
         short = int(rng.integers(least, most + 1))
         lies = photo.shape[0] < photo.shape[1]
-        long = min(ceil(short * ratio), max(photo.shape[:2]))
+        long = -(-short * max(shape) // side)  # rounded up
         photo = _cut(photo, _shape(short, long, not lies), rng)
-        turned = int(rng.integers(2)) if ratio == 1 else lies != (shape[0] < shape[1])
+        turned = int(rng.integers(2)) if square else lies != (shape[0] < shape[1])
         photo = np.rot90(photo, turned + 2 * int(rng.integers(2)))
         if rng.random() < 0.5:
             photo = photo[:, ::-1]
         photo = distortions.to_short_side(np.ascontiguousarray(photo), side)
         return np.ascontiguousarray(photo[: shape[0], : shape[1]])
 
-    def _large_enough(self, kind: str, least: int, ratio: float, rng: np.random.Generator) -> tuple[Pixels, int]:
-        """A photo and the largest short side of a part of it whose sides have the ratio; smaller are passed over.
+    def _large_enough(
+        self, kind: str, least: int, shape: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Pixels, int]:
+        """A photo and the short side of its largest part of the shape, turned or not; smaller are passed over.
 
         Raises:
             DataError: Fifty photos in a row are smaller.
@@ -222,7 +225,7 @@ class Wholes(Dataset[Lot]):
         paths: Sequence[Path] = getattr(self, kind)
         for _ in range(50):
             photo = np.asarray(read_rgb(paths[int(rng.integers(len(paths)))]))
-            most = min(*photo.shape[:2], int(max(photo.shape[:2]) / ratio))
+            most = min(*photo.shape[:2], max(photo.shape[:2]) * min(shape) // max(shape))
             if most >= least:
                 return photo, most
         what = f"no photo of at least {least} px among 50 drawn"

@@ -23,7 +23,7 @@ SHORT_SIDES_PX = (224, 320, 384, 448)
 whole numbers first, so one and the same damage is another one to them at another size."""
 PART = 0.6
 """Sides of four overlapping parts, one in each corner, over those of the picture: fidelity is the mean of what is
-read of the whole and of these. Pictures of training were square; of wide ones it is nearer so (docs/log.md)."""
+read of the whole and of these. Of wide pictures of photos that it never saw it is nearer so (docs/log.md)."""
 FAR = 8.0
 """Standard deviations at which a statistic is cut off: nothing that was not seen in training may dominate."""
 
