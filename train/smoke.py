@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +42,19 @@ def sharpness(path: Path) -> float:
     return float(np.log(cv2.Laplacian(grey, cv2.CV_64F).var() + 1e-9))
 
 
+def agreement(test: list[registry.Levelled], found: list[dict[str, Any]]) -> dict[str, float]:
+    """How near scores are to opinions; a constant has an error, but no correlation."""
+    levels = [row.level for row in test]
+    return {
+        "n": len(test),
+        "n_unscored": sum(one["status"] != "scored" for one in found),
+        "srcc": srcc([one["value"] for one in found], levels),
+        "srcc_sharpness": srcc([sharpness(row.path) for row in test], levels),
+        "error": float(np.mean([abs(one["value"] - level) for one, level in zip(found, levels, strict=True)])),
+        "error_constant": float(np.abs(np.array(levels) - np.mean(levels)).mean()),
+    }
+
+
 def main() -> None:
     """All steps, in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -58,18 +72,8 @@ def main() -> None:
 
     # 2. Samples of distortions, pairs and clips.
     build = ("-m", "mllmqa", "build")
-    run(
-        *build,
-        "nano",
-        "--src",
-        f"photos={pristine}",
-        "--n",
-        "160",
-        "--out",
-        out / "nano",
-        "short_px=96",
-        "judged=0",
-    )
+    asked = ("--src", f"photos={pristine}", "--n", "160", "short_px=96", "judged=0")
+    run(*build, "nano", *asked, "--out", out / "nano")
 
     # 3. The tower: distortions, then opinions.
     samples = out / "nano" / "samples.jsonl"
@@ -90,17 +94,8 @@ def main() -> None:
     results = out / "scores.jsonl"
     run("-m", "mllmqa", "score", *(row.path for row in test), "--model", out / "weights", "--jsonl", results)
 
-    # 6. Agreement with opinions, beside a sharpness score. A constant has none.
-    found = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    levels = [row.level for row in test]
-    figures = {
-        "n": len(test),
-        "n_unscored": sum(one["status"] != "scored" for one in found),
-        "srcc": srcc([one["value"] for one in found], levels),
-        "srcc_sharpness": srcc([sharpness(row.path) for row in test], levels),
-        "error": float(np.mean([abs(one["value"] - level) for one, level in zip(found, levels, strict=True)])),
-        "error_constant": float(np.abs(np.array(levels) - np.mean(levels)).mean()),
-    }
+    # 6. Agreement with opinions, beside a sharpness score and a constant.
+    figures = agreement(test, [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()])
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures))
 
