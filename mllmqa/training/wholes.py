@@ -183,6 +183,7 @@ class Wholes(Dataset[Lot]):
     ) -> tuple[list[_Version], float]:
         """Two versions of a photo, the same part of each as it is seen, and the gap between them."""
         side, view = sizes
+        part = _shape(look.side, max(look.side, look.long), stands)
         photo = self._photo(kind, _shape(side, look.longer(side), stands), rng)
         first, second, gap = two_recipes(rng)
         while kind == "good" and not (first and second):
@@ -191,8 +192,7 @@ class Wholes(Dataset[Lot]):
         versions = []
         for recipe, own in ((first, seed), (second, seed + isnan(gap))):
             distorted, _ = made(photo, recipe, own)
-            shape = _shape(look.side, max(look.side, look.long), stands)
-            seen = _cut(fit_short(distorted, view), shape, np.random.default_rng(place))
+            seen = _cut(fit_short(distorted, view), part, np.random.default_rng(place))
             versions.append(_Version(photo, distorted, seen, recipe))
         return versions, gap
 
@@ -228,8 +228,8 @@ class Wholes(Dataset[Lot]):
             most = min(*photo.shape[:2], max(photo.shape[:2]) * min(shape) // max(shape))
             if most >= least:
                 return photo, most
-        what = f"no photo of at least {least} px among 50 drawn"
-        raise DataError(what, expected=f"larger {kind} photos, or less long parts")
+        longer = "" if shape[0] == shape[1] else f", or less long parts than {max(shape)} px"
+        raise DataError(f"no photo of at least {least} px among 50 drawn", expected=f"larger {kind} photos{longer}")
 
 
 def dark_more_often(photos: Sequence[Path], below: float, times: int) -> list[Path]:
